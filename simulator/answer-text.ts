@@ -6,7 +6,7 @@ const TOKENS = [
   'The ',
   'toll',
   ' is ',
-  'né, ',
+  'né ',
   'each',
   ' car',
   '🙂',

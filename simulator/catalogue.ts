@@ -198,7 +198,8 @@ export class Catalogue {
 
 function isBetter(offer: Offer, best: Offer, by: 'fastest' | 'cheapest' | 'preferred'): boolean {
   if (by === 'fastest') return offer.tokensPerSecond > best.tokensPerSecond;
+  if (by === 'preferred') return false;
   // The router compares published output prices; what is not published cannot be the cheapest.
-  if (by === 'cheapest') return offer.display !== 'hidden' && offer.price.output < best.price.output;
-  return false;
+  if (offer.display === 'hidden') return false;
+  return best.display === 'hidden' || offer.price.output < best.price.output;
 }

@@ -121,7 +121,9 @@ function lastUserText(messages: readonly unknown[]): string {
     if (typeof content === 'string') return content;
     if (!Array.isArray(content)) return '';
     return content
-      .map((part: unknown) => (isObject(part) && typeof part['text'] === 'string' ? part['text'] : ''))
+      .map((part: unknown) =>
+        isObject(part) && typeof part['text'] === 'string' ? part['text'] : '',
+      )
       .join('\n');
   }
   return '';
@@ -188,7 +190,8 @@ function delay(key: string, value: string): Delay {
 }
 
 function yes(key: string, value: string): boolean {
-  if (value !== 'yes' && value !== 'no') throw new DirectiveError(`directive '${key}' is yes or no`);
+  if (value !== 'yes' && value !== 'no')
+    throw new DirectiveError(`directive '${key}' is yes or no`);
   return value === 'yes';
 }
 

@@ -47,16 +47,25 @@ export class Exchange {
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
 
-  /** Sends status and headers at once, before any body. */
+  /** Sets status and headers; they leave with the first bytes, or by flushHeaders. */
   head(status: number, headers: OutgoingHttpHeaders): void {
-    if (this.isClosed) return;
-    this.res.writeHead(status, headers);
-    this.res.flushHeaders();
+    if (!this.isClosed) this.res.writeHead(status, headers);
+  }
+
+  /** Sends the headers now. */
+  flushHeaders(): void {
+    if (!this.isClosed) this.res.flushHeaders();
+  }
+
+  /** Gives the operating system time to take what was written, before the connection is broken. */
+  async settle(): Promise<void> {
+    await this.turn();
+    await this.turn();
   }
 
   /** Writes and waits for the client to take it. Does nothing once the client is gone. */
   async write(bytes: string | Uint8Array): Promise<void> {
-    if (this.isClosed || this.res.write(bytes)) return;
+    if (this.isClosed || bytes.length === 0 || this.res.write(bytes)) return;
     await new Promise<void>((resolve) => {
       this.wake = resolve;
       this.res.once('drain', resolve);
@@ -67,14 +76,18 @@ export class Exchange {
   /** Sends a whole answer with its true length. */
   answer(status: number, headers: OutgoingHttpHeaders, body: string | Uint8Array): void {
     if (this.isClosed) return;
-    headers['content-length'] = Buffer.byteLength(body);
-    this.res.writeHead(status, headers);
+    this.res.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
     this.res.end(body);
   }
 
   /** Ends a streamed answer. */
   end(): void {
     if (!this.isClosed) this.res.end();
+  }
+
+  /** Closes the connection in good order although the answer is not complete. */
+  hangUp(): void {
+    this.res.socket?.end();
   }
 
   /** Breaks the connection: the client sees a TCP reset. */

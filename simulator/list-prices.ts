@@ -18,7 +18,8 @@ export function readListPrices(): ListPrice[] {
   const file: unknown = JSON.parse(readFileSync(path, 'utf8'));
   if (!isObject(file) || !Array.isArray(file['tokenPrices'])) throw new Error(`Malformed: ${path}`);
   return file['tokenPrices'].flatMap((entry: unknown) => {
-    if (!isObject(entry) || !Array.isArray(entry['providers'])) throw new Error(`Malformed: ${path}`);
+    if (!isObject(entry) || !Array.isArray(entry['providers']))
+      throw new Error(`Malformed: ${path}`);
     const model = text(entry['model']);
     return entry['providers'].map((row: unknown) => {
       if (!isObject(row)) throw new Error(`Malformed: ${path}`);

@@ -98,7 +98,11 @@ export const providers: ReadonlyMap<string, Provider> = new Map([
   provider('moonshot', dialect({ usage: 'in-choice' }), billsOn),
   provider('sambanova', dialect({ extra: 'timings' }), billsOn),
   provider('deepinfra', dialect({ extra: 'estimated_cost' }), stops),
-  provider('openrouter', dialect({ usage: 'after-finish', extra: 'cost', comments: true }), billsOn),
+  provider(
+    'openrouter',
+    dialect({ usage: 'after-finish', extra: 'cost', comments: true }),
+    billsOn,
+  ),
   provider('nscale', plain, billsOn, true),
   provider('ovhcloud', plain, billsOn),
   provider('scaleway', plain, billsOn, true),

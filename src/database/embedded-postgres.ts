@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { arch, platform, userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import pg from 'pg';
+import { StartupError } from '../config/startup-error.js';
 
 /** A PostgreSQL server of our own under the data directory, and how to reach and stop it. */
 export interface EmbeddedPostgres {
@@ -13,11 +14,6 @@ export interface EmbeddedPostgres {
   /** True when the server was already running, left behind by a killed process. */
   readonly isTakenOver: boolean;
   stop(): Promise<void>;
-}
-
-/** A start-up failure with one clear line for the operator. */
-export class StartupError extends Error {
-  override readonly name = 'StartupError';
 }
 
 interface Binaries {

@@ -140,10 +140,7 @@ function isConverted(text: string): text is keyof typeof PUBLISHED_UNITS {
   return Object.hasOwn(PUBLISHED_UNITS, text);
 }
 
-function withUnit(
-  quoted: PriceQuote,
-  unit: Unit,
-): PriceQuote<UnitPrice & { readonly unit: Unit }> {
+function withUnit(quoted: PriceQuote, unit: Unit): PriceQuote<UnitPrice & { readonly unit: Unit }> {
   return quoted.kind === 'price' ? { ...quoted, unit } : quoted;
 }
 

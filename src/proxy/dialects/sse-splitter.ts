@@ -11,6 +11,15 @@ const COLON = 0x3a;
 const LOWER_D = 0x64;
 const LOWER_E = 0x65;
 
+const NEWLINE = Buffer.from('\n');
+const DATA = Buffer.from('data');
+const EVENT = Buffer.from('event');
+const BOM_BYTES = 3;
+const EMPTY = Buffer.alloc(0);
+const CARRY_MIN_BYTES = 1024;
+/** A larger carry is given back once its event is through. */
+const CARRY_KEPT_BYTES = 64 * 1024;
+
 /** Where a run of an event's bytes lies in its source. */
 export interface ByteSpan {
   readonly start: number;
@@ -28,6 +37,8 @@ export class SseEvent {
   dataLines = 0;
   nameStart = -1;
   nameEnd = -1;
+  /** Where the first line starts: behind a byte-order mark, which only the first event may have. */
+  linesStart: number;
 
   constructor(
     readonly source: Buffer,
@@ -37,7 +48,9 @@ export class SseEvent {
     readonly isUnread: boolean,
     /** The body ended without this event's blank line. */
     readonly isPartial: boolean,
-  ) {}
+  ) {
+    this.linesStart = start;
+  }
 
   /** The exact bytes of the event, its terminating blank line included. Shares memory. */
   get raw(): Buffer {
@@ -81,18 +94,13 @@ export class SseEvent {
     if (this.dataLines === 0) return [];
     if (this.dataLines === 1) return [{ start: this.dataStart, end: this.dataEnd }];
     const spans: ByteSpan[] = [];
-    forEachLine(this.source, this.start, this.end, (start, end) => {
+    forEachLine(this.source, this.linesStart, this.end, (start, end) => {
       const value = valueOfField(this.source, start, end, DATA);
-      if (value >= 0) spans.push({ start: Math.min(value, end), end });
+      if (value >= 0) spans.push({ start: value, end });
     });
     return spans;
   }
 }
-
-const NEWLINE = Buffer.from('\n');
-const DATA = Buffer.from('data');
-const EVENT = Buffer.from('event');
-const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
  * Cuts a byte stream into complete server-sent events. Boundaries between chunks may fall
@@ -121,8 +129,14 @@ export class SseSplitter {
   constructor(private readonly maxEventBytes: number = SSE_EVENT_MAX_BYTES) {}
 
   /** Takes the next bytes and returns the events that they complete, in order. */
-  push(chunk: Buffer): SseEvent[] {
+  push(bytes: Buffer): SseEvent[] {
     const events: SseEvent[] = [];
+    let chunk = bytes;
+    if (this.#isFirst && this.#carryLength > 0 && this.#carryLength < BOM_BYTES) {
+      // Too little to tell a byte-order mark: look again with what came now.
+      chunk = Buffer.concat([this.#carry.subarray(0, this.#carryLength), bytes]);
+      this.#carryLength = 0;
+    }
     let position = 0;
     if (this.#carryLength > 0 || this.#isUnread) {
       position = this.#finishCarried(chunk, events);
@@ -154,8 +168,8 @@ export class SseSplitter {
     this.#isUnread = false;
     if (length === 0) return null;
     const event = new SseEvent(source, 0, length, false, true);
-    const contentStart = this.#skipBom(source, 0);
-    forEachLine(source, contentStart, length, (start, end) => {
+    event.linesStart = this.#skipBom(source, 0);
+    forEachLine(source, event.linesStart, length, (start, end) => {
       noteField(event, start, end);
     });
     return event;
@@ -177,8 +191,15 @@ export class SseSplitter {
       if (lineEnd === lineStart) {
         this.#isFirst = false;
         const end = newline + 1;
-        const event = new SseEvent(chunk, position, end, end - position > this.maxEventBytes, false);
+        const event = new SseEvent(
+          chunk,
+          position,
+          end,
+          end - position > this.maxEventBytes,
+          false,
+        );
         if (event.isUnread) return event;
+        event.linesStart = start;
         event.dataStart = dataStart;
         event.dataEnd = dataEnd;
         event.dataLines = dataLines;
@@ -257,13 +278,11 @@ export class SseSplitter {
   }
 
   #startCarry(chunk: Buffer, position: number, events: SseEvent[]): void {
-    const length = chunk.length - position;
+    const start = this.#isFirst ? this.#skipBom(chunk, position) : position;
     const newline = chunk.lastIndexOf(LF);
-    this.#lineLength = newline < position ? length : chunk.length - newline - 1;
+    this.#lineLength = chunk.length - (newline < start ? start : newline + 1);
     this.#lastByte = chunk[chunk.length - 1] ?? 0;
-    // A byte-order mark is no part of the first line, else a blank line behind it is not blank.
-    if (this.#isFirst && newline < position) this.#lineLength = length;
-    if (length > this.maxEventBytes) {
+    if (chunk.length - position > this.maxEventBytes) {
       this.#isUnread = true;
       events.push(new SseEvent(chunk, position, chunk.length, true, false));
       return;
@@ -274,7 +293,9 @@ export class SseSplitter {
   #append(chunk: Buffer, start: number, end: number): void {
     const needed = this.#carryLength + end - start;
     if (needed > this.#carry.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(CARRY_MIN_BYTES, 2 ** Math.ceil(Math.log2(needed))));
+      const grown = Buffer.allocUnsafeSlow(
+        Math.max(CARRY_MIN_BYTES, 2 ** Math.ceil(Math.log2(needed))),
+      );
       this.#carry.copy(grown, 0, 0, this.#carryLength);
       this.#carry = grown;
     }
@@ -283,12 +304,80 @@ export class SseSplitter {
   }
 
   #skipBom(chunk: Buffer, position: number): number {
-    const has = this.#isFirst && chunk.compare(BOM, 0, 3, position, position + 3) === 0;
-    return has ? position + 3 : position;
+    const has =
+      this.#isFirst &&
+      chunk[position] === 0xef &&
+      chunk[position + 1] === 0xbb &&
+      chunk[position + 2] === 0xbf;
+    return has ? position + BOM_BYTES : position;
   }
 }
 
-const EMPTY = Buffer.alloc(0);
-const CARRY_MIN_BYTES = 1024;
-/** A larger carry is given back once its event is through. */
-const CARRY_KEPT_BYTES = 64 * 1024;
+/**
+ * The bytes of the events in as few buffers as possible: events that lie side by side in one
+ * chunk become one window on it, so relaying a chunk of whole events is one write and no copy.
+ */
+export function contiguousRuns(events: readonly SseEvent[]): Buffer[] {
+  const runs: Buffer[] = [];
+  let source: Buffer | null = null;
+  let start = 0;
+  let end = 0;
+  for (const event of events) {
+    if (event.source === source && event.start === end) {
+      end = event.end;
+      continue;
+    }
+    if (source !== null) runs.push(source.subarray(start, end));
+    source = event.source;
+    start = event.start;
+    end = event.end;
+  }
+  if (source !== null) runs.push(source.subarray(start, end));
+  return runs;
+}
+
+/** The start of the field's value where the line is of that field, else -1. */
+function valueOfField(bytes: Buffer, start: number, end: number, name: Buffer): number {
+  const colon = start + name.length;
+  if (colon > end) return -1;
+  for (let index = 0; index < name.length; index += 1) {
+    if (bytes[start + index] !== name[index]) return -1;
+  }
+  // A field without a colon has an empty value.
+  if (colon === end) return end;
+  if (bytes[colon] !== COLON) return -1;
+  return colon + 1 < end && bytes[colon + 1] === SPACE ? colon + 2 : colon + 1;
+}
+
+function forEachLine(
+  bytes: Buffer,
+  from: number,
+  limit: number,
+  visit: (start: number, end: number) => void,
+): void {
+  let start = from;
+  while (start < limit) {
+    const newline = bytes.indexOf(LF, start);
+    const next = newline < 0 || newline >= limit ? limit : newline;
+    const end = next > start && bytes[next - 1] === CR ? next - 1 : next;
+    visit(start, end);
+    start = next + 1;
+  }
+}
+
+function noteField(event: SseEvent, start: number, end: number): void {
+  const data = valueOfField(event.source, start, end, DATA);
+  if (data >= 0) {
+    if (event.dataLines === 0) {
+      event.dataStart = data;
+      event.dataEnd = end;
+    }
+    event.dataLines += 1;
+    return;
+  }
+  const name = valueOfField(event.source, start, end, EVENT);
+  if (name >= 0) {
+    event.nameStart = name;
+    event.nameEnd = end;
+  }
+}

@@ -1,0 +1,144 @@
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { Outcome } from './books.js';
+import type { Call, Extent } from './call.js';
+import { OVERSIZE_BYTES, sendWhole } from './chat-plain.js';
+import { type StreamEvent, streamEvents } from './dialects.js';
+import { htmlPage } from './error-answers.js';
+import type { Exchange } from './exchange.js';
+import { drawMs } from './interruption.js';
+import { renderEvent, Wire } from './sse.js';
+import { wireOptions } from './wire-options.js';
+
+/** One write of a stream. `tokens` = completion tokens generated once it was sent. */
+interface Frame {
+  readonly text: string;
+  readonly tokens: number;
+}
+
+/** A stream as it will be sent, and how its line in the books reads once it was. */
+interface Script {
+  readonly frames: readonly Frame[];
+  readonly outcome: Outcome;
+  readonly extent: Extent;
+}
+
+/** After how many events a fault in mid-stream strikes unless `after=` says otherwise. */
+const STRIKE_AFTER = 2;
+
+/** A streamed answer in the provider's dialect, with the faults asked of it. */
+export async function serveStream(exchange: Exchange, call: Call): Promise<void> {
+  if (call.has('html-200')) {
+    call.record('faulted', 200, 'nothing');
+    exchange.answer(200, { ...call.headers, ...htmlPage.headers }, htmlPage.body);
+    return;
+  }
+  const script = scriptOf(call);
+  const headers: OutgoingHttpHeaders = {
+    ...call.headers,
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-cache',
+  };
+  if (call.has('content-length-longer') || call.has('content-length-shorter')) {
+    const text = script.frames.map((frame) => frame.text).join('');
+    await sendWhole(exchange, call, headers, Buffer.from(text));
+    return;
+  }
+  if (call.has('gzip')) headers['content-encoding'] = 'gzip';
+  exchange.head(200, headers);
+  const wire = new Wire(exchange, wireOptions(call), call.random);
+  try {
+    await play(exchange, call, script, wire);
+  } finally {
+    wire.discard();
+  }
+}
+
+async function play(exchange: Exchange, call: Call, script: Script, wire: Wire): Promise<void> {
+  const { frames } = script;
+  const strikes = call.has('reset-mid-stream') || call.has('hang-mid-stream');
+  const strikeAt = strikes ? strikeIndex(call, frames.length) : -1;
+  let generated = 0;
+  for (const [index, frame] of frames.entries()) {
+    if (exchange.isGone) break;
+    if (index === strikeAt) {
+      await wire.flush();
+      await strike(exchange, call, generated);
+      return;
+    }
+    const isLast = index === frames.length - 1;
+    // Before the last bytes leave: whoever has seen the whole answer finds its line in the books.
+    if (isLast) call.record(script.outcome, 200, script.extent);
+    await wire.send(frame.text);
+    generated = frame.tokens;
+    if (!isLast) await pause(exchange, call);
+  }
+  if (exchange.isGone) call.recordAbort(200, generated);
+  else await wire.end();
+}
+
+async function strike(exchange: Exchange, call: Call, generated: number): Promise<void> {
+  exchange.flushHeaders();
+  if (call.has('hang-mid-stream')) {
+    await exchange.untilGone();
+    call.recordAbort(200, generated);
+    return;
+  }
+  await exchange.settle();
+  call.record('faulted', 200, { tokens: generated });
+  exchange.reset();
+}
+
+async function pause(exchange: Exchange, call: Call): Promise<void> {
+  const { asked } = call;
+  if (asked.chunkDelay !== null && !call.has('slow-drip')) {
+    await exchange.sleep(drawMs(asked.chunkDelay, call.random));
+  } else if (!asked.burst) {
+    await exchange.turn();
+  }
+}
+
+function strikeIndex(call: Call, frames: number): number {
+  return Math.min(call.asked.after ?? STRIKE_AFTER, frames - 1);
+}
+
+function scriptOf(call: Call): Script {
+  const { plan, offer, facts } = call;
+  const events = withDone(streamEvents(plan, offer.dialect, facts), call.asked.done);
+  const framing = { crlf: call.has('crlf'), multiLine: call.has('multi-line-data') };
+  const frames: Frame[] = events.map((event) => ({
+    text: renderEvent(event, framing),
+    tokens: event.tokens,
+  }));
+  const data = (json: string, tokens: number): Frame => ({ text: `data: ${json}\n\n`, tokens });
+  if (call.has('error-first-event')) {
+    return { frames: [data(ERROR_EVENT, 0)], outcome: 'faulted', extent: 'nothing' };
+  }
+  const at = strikeIndex(call, frames.length);
+  const tokens = frames[at - 1]?.tokens ?? 0;
+  if (call.has('error-mid-stream')) {
+    const cut = [...frames.slice(0, at), data(ERROR_EVENT, tokens)];
+    return { frames: cut, outcome: 'faulted', extent: { tokens } };
+  }
+  if (call.has('end-mid-stream')) {
+    // An empty last frame keeps a stream that ends at once a stream: it still has a line in the books.
+    const cut = [...frames.slice(0, at), { text: '', tokens }];
+    return { frames: cut, outcome: 'faulted', extent: { tokens } };
+  }
+  if (call.has('invalid-json')) frames.splice(at, 0, data('{"id":"chatcmpl-', tokens));
+  if (call.has('oversize-event')) {
+    const padding = 'x'.repeat(call.asked.sizeBytes ?? OVERSIZE_BYTES);
+    frames.splice(at, 0, data(JSON.stringify({ id: facts.id, choices: [], padding }), tokens));
+  }
+  return { frames, outcome: 'complete', extent: 'whole' };
+}
+
+const ERROR_EVENT = JSON.stringify({
+  error: { message: 'The model backend failed', type: 'server_error', code: 500 },
+});
+
+/** `[[sim done=yes|no]]` overrules whether the provider ends its streams in `[DONE]`. */
+function withDone(events: StreamEvent[], wanted: boolean | null): StreamEvent[] {
+  const last = events.at(-1);
+  if (wanted === null || last === undefined || (last.kind === 'done') === wanted) return events;
+  return wanted ? [...events, { kind: 'done', tokens: last.tokens }] : events.slice(0, -1);
+}

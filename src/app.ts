@@ -1,0 +1,41 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { AppModule } from './app.module.js';
+import { readConfig, useEnvironment } from './config/config.module.js';
+import { createLogger, NestLogger } from './http/logger.js';
+
+/** Sockets outlive a balancer's idle time, so that it never reuses one that we just closed. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+const HEADERS_MAX_BYTES = 16 * 1024;
+const HEADERS_MAX = 100;
+
+/**
+ * Builds the whole service from an environment, ready to listen.
+ *
+ * @throws StartupError with a message for the operator.
+ */
+export async function createApp(
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<NestFastifyApplication> {
+  useEnvironment(environment);
+  const config = readConfig();
+  const adapter = new FastifyAdapter({
+    logger: false,
+    bodyLimit: config.requestMaxBytes,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    requestTimeout: 0,
+    http: { maxHeaderSize: HEADERS_MAX_BYTES },
+    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
+    // The proxy ends requests itself; a closing server must not cut those in flight.
+    forceCloseConnections: 'idle',
+  });
+  adapter.getInstance().server.maxHeadersCount = HEADERS_MAX;
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule, adapter, {
+    logger: new NestLogger(createLogger(config.logLevel)),
+    abortOnError: false,
+  });
+  await app.init();
+  await app.getHttpAdapter().getInstance().ready();
+  return app;
+}

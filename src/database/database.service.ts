@@ -1,0 +1,134 @@
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { PrismaPg } from '@prisma/adapter-pg';
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import pg from 'pg';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/config.js';
+import { StartupError } from '../config/startup-error.js';
+import { lockDataDir, type DataDirLock } from './data-dir-lock.js';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
+import { migrate } from './migrations.js';
+import { PrismaClient } from './prisma/client.js';
+
+/** The writer's session: no lock or statement of the journal may hang for ever. */
+const WRITER_SETTINGS =
+  '-c lock_timeout=2000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=10000';
+
+/** The connections of this process: Prisma for queries, one client of its own for the writer. */
+@Injectable()
+export class DatabaseService implements OnApplicationShutdown {
+  private constructor(
+    readonly url: string,
+    /** Queries of every kind but the journal's. */
+    readonly prisma: PrismaClient,
+    /** The journal's group commit: one connection. */
+    readonly writer: PrismaClient,
+    private readonly embedded: EmbeddedPostgres | null,
+    private readonly dataDirLock: DataDirLock | null,
+  ) {}
+
+  /**
+   * Starts the embedded server if there is no `DATABASE_URL`, migrates, and connects.
+   *
+   * @throws StartupError when the database cannot be reached or is not usable.
+   */
+  static async open(config: Config): Promise<DatabaseService> {
+    const { url, embedded, lock } = await openServer(config);
+    try {
+      await migrate(url);
+      const prisma = new PrismaClient({ adapter: adapterFor(url, config.databasePoolMax) });
+      const writer = new PrismaClient({
+        adapter: adapterFor(url, 1, WRITER_SETTINGS),
+        transactionOptions: { maxWait: 5000, timeout: 20_000 },
+      });
+      await prisma.$queryRawUnsafe('SELECT 1');
+      return new DatabaseService(url, prisma, writer, embedded, lock);
+    } catch (error) {
+      await embedded?.stop();
+      await lock?.release();
+      throw error instanceof StartupError ? error : unusable(config, error);
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.allSettled([this.prisma.$disconnect(), this.writer.$disconnect()]);
+    await this.embedded?.stop();
+    await this.dataDirLock?.release();
+  }
+}
+
+export const databaseProvider = {
+  provide: DatabaseService,
+  inject: [CONFIG],
+  useFactory: (config: Config): Promise<DatabaseService> => DatabaseService.open(config),
+};
+
+async function openServer(
+  config: Config,
+): Promise<{ url: string; embedded: EmbeddedPostgres | null; lock: DataDirLock | null }> {
+  if (config.databaseUrl !== null) {
+    return { url: config.databaseUrl, embedded: null, lock: null };
+  }
+  await makeDataDir(config.dataDir);
+  const lock = await lockDataDir(config.dataDir);
+  try {
+    const embedded = await startEmbeddedPostgres(config.dataDir);
+    await lock.writeDatabaseUrl(embedded.url);
+    return { url: embedded.url, embedded, lock };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function makeDataDir(dataDir: string): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new StartupError(
+      `DATA_DIR cannot be used: ${resolve(dataDir)} is not a folder that this user can write (${code ?? 'unknown'})`,
+    );
+  }
+}
+
+function adapterFor(url: string, max: number, options?: string): PrismaPg {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    connectionTimeoutMillis: 3000,
+    keepAlive: true,
+    application_name: 'tollgate',
+    ...(options === undefined ? {} : { options }),
+  });
+  // Named statements are planned once per connection instead of once per call.
+  return new PrismaPg(pool, {
+    disposeExternalPool: true,
+    statementNameGenerator: (query) => statementNameOf(query.sql),
+  });
+}
+
+const statementNames = new Map<string, string>();
+
+function statementNameOf(sql: string): string {
+  let name = statementNames.get(sql);
+  if (name === undefined) {
+    name = `s${createHash('sha1').update(sql).digest('hex').slice(0, 24)}`;
+    // Texts built at run time must not grow this map without end.
+    if (statementNames.size < 2000) statementNames.set(sql, name);
+  }
+  return name;
+}
+
+function unusable(config: Config, error: unknown): StartupError {
+  const reason = error instanceof Error ? error.message.split('\n').filter((line) => line.trim() !== '').at(-1) : String(error);
+  const source = config.databaseUrl === null ? 'the embedded database' : 'DATABASE_URL';
+  return new StartupError(`${source} cannot be used: ${redact(reason ?? 'no reason given')}`);
+}
+
+/** Passwords of connection strings never reach a log or a terminal. */
+function redact(text: string): string {
+  return text.replace(/(postgres(?:ql)?:\/\/[^:@/\s]*):[^@\s]*@/g, '$1:***@');
+}

@@ -1,0 +1,159 @@
+import { inputTokensOf, outputTokensOf } from '../domain/usage.js';
+import type { EndedEvent } from './batch-decision.js';
+import type { AdmissionRequest } from './journal.js';
+
+/** One column of a multi-row write: its name, its SQL type, and its value for a row as text. */
+interface Column<Row> {
+  readonly name: string;
+  readonly type: string;
+  readonly of: (row: Row) => string | number | bigint | boolean | null;
+}
+
+export interface OpenedRow {
+  readonly request: AdmissionRequest;
+  readonly ownerId: string;
+  readonly admittedAt: Date;
+  readonly period: string;
+  readonly holdPicoUsd: bigint;
+}
+
+export interface EndedRow extends EndedEvent {
+  readonly settledAt: Date;
+}
+
+export const OPENED_COLUMNS: readonly Column<OpenedRow>[] = [
+  { name: 'id', type: 'uuid', of: (row) => row.request.id },
+  { name: 'owner_id', type: 'uuid', of: (row) => row.ownerId },
+  { name: 'account_id', type: 'uuid', of: (row) => row.request.accountId },
+  { name: 'member_id', type: 'uuid', of: (row) => row.request.memberId },
+  { name: 'token_id', type: 'uuid', of: (row) => row.request.tokenId },
+  { name: 'created_at', type: 'timestamptz', of: (row) => row.request.createdAt.toISOString() },
+  { name: 'admitted_at', type: 'timestamptz', of: (row) => row.admittedAt.toISOString() },
+  { name: 'period', type: 'bpchar', of: (row) => row.period },
+  { name: 'upstream', type: 'text', of: (row) => row.request.upstream },
+  { name: 'model', type: 'text', of: (row) => row.request.model },
+  { name: 'task', type: 'text', of: (row) => row.request.task },
+  { name: 'is_stream', type: 'boolean', of: (row) => row.request.isStream },
+  { name: 'hold_pico_usd', type: 'bigint', of: (row) => row.holdPicoUsd },
+  { name: 'tags', type: 'jsonb', of: (row) => (row.request.tags === null ? null : JSON.stringify(row.request.tags)) },
+  { name: 'session_id', type: 'text', of: (row) => row.request.sessionId },
+  { name: 'client_request_id', type: 'text', of: (row) => row.request.clientRequestId },
+  { name: 'idempotency_key', type: 'text', of: (row) => row.request.idempotency?.key ?? null },
+];
+
+/** What an ended event keeps of its open row. */
+export const CARRIED_COLUMNS: readonly string[] = [
+  'account_id', 'member_id', 'token_id', 'created_at', 'admitted_at', 'period', 'upstream', 'model',
+  'task', 'is_stream', 'hold_pico_usd', 'tags', 'session_id', 'client_request_id',
+];
+
+/** What an ending adds; the same columns are rewritten when an ended event changes its state. */
+const ENDING_COLUMNS: readonly Column<EndedRow>[] = [
+  { name: 'state', type: 'text', of: (row) => row.settlement.ending.state },
+  { name: 'outcome', type: 'text', of: (row) => row.settlement.ending.outcome },
+  { name: 'served_at', type: 'timestamptz', of: (row) => row.settlement.ending.servedAt?.toISOString() ?? null },
+  { name: 'settled_at', type: 'timestamptz', of: (row) => row.settledAt.toISOString() },
+  { name: 'provider', type: 'text', of: (row) => row.settlement.ending.provider },
+  { name: 'provider_model_id', type: 'text', of: (row) => row.settlement.ending.providerModelId },
+  { name: 'provider_request_id', type: 'text', of: (row) => row.settlement.ending.providerRequestId },
+  { name: 'status', type: 'smallint', of: (row) => row.settlement.ending.status },
+  { name: 'input_tokens', type: 'bigint', of: (row) => totalOf(row, inputTokensOf) },
+  { name: 'cached_input_tokens', type: 'bigint', of: (row) => row.settlement.ending.quantities?.cached_input ?? null },
+  { name: 'output_tokens', type: 'bigint', of: (row) => totalOf(row, outputTokensOf) },
+  { name: 'reasoning_tokens', type: 'bigint', of: (row) => row.settlement.ending.reasoningTokens },
+  { name: 'units', type: 'jsonb', of: (row) => unitsOf(row) },
+  { name: 'usage_source', type: 'text', of: (row) => row.settlement.ending.usageSource },
+  { name: 'is_price_assumed', type: 'boolean', of: (row) => row.settlement.ending.isPriceAssumed },
+  { name: 'is_overrun', type: 'boolean', of: (row) => row.isOverrun },
+  { name: 'is_late', type: 'boolean', of: (row) => row.settlement.from === 'released' },
+  { name: 'cost_pico_usd', type: 'bigint', of: (row) => row.costPicoUsd },
+  // Credit comes with the ledger; until then every charge is pay-as-you-go.
+  { name: 'credit_pico_usd', type: 'bigint', of: (row) => (row.costPicoUsd === null ? null : 0) },
+  { name: 'pay_as_you_go_pico_usd', type: 'bigint', of: (row) => row.costPicoUsd },
+  { name: 'rated_cost_pico_usd', type: 'bigint', of: (row) => row.settlement.ending.ratedCostPicoUsd },
+  { name: 'absorbed_pico_usd', type: 'bigint', of: (row) => row.absorbedPicoUsd },
+  { name: 'provider_reported_pico_usd', type: 'bigint', of: (row) => row.settlement.ending.providerReportedPicoUsd },
+  { name: 'first_byte_ms', type: 'integer', of: (row) => row.settlement.ending.firstByteMs },
+  { name: 'duration_ms', type: 'integer', of: (row) => row.settlement.ending.durationMs },
+  { name: 'price_row_ids', type: 'bigint[]', of: (row) => `{${row.settlement.ending.priceRowIds.join(',')}}` },
+  { name: 'attempts', type: 'jsonb', of: (row) => JSON.stringify(row.settlement.ending.attempts) },
+  { name: 'raw_usage', type: 'text', of: (row) => row.settlement.ending.rawUsage },
+];
+
+export const ENDED_COLUMNS: readonly Column<EndedRow>[] = [
+  { name: 'id', type: 'uuid', of: (row) => row.settlement.event.id },
+  ...ENDING_COLUMNS,
+];
+
+/** An ended event that changes its state: `was` is the state it must be in. */
+export const RESTATED_COLUMNS: readonly Column<EndedRow>[] = [
+  ...ENDED_COLUMNS,
+  { name: 'was', type: 'text', of: (row) => row.settlement.from },
+];
+
+/** `name = alias.name` for every column of an ending. */
+export function assignmentsFrom(alias: string): string {
+  return ENDING_COLUMNS.map(({ name, type }) => `${name} = ${cast(alias, name, type)}`).join(', ');
+}
+
+function totalOf(row: EndedRow, total: typeof inputTokensOf): bigint | null {
+  const { quantities } = row.settlement.ending;
+  return quantities === null ? null : total(quantities);
+}
+
+function unitsOf(row: EndedRow): string | null {
+  const { quantities } = row.settlement.ending;
+  if (quantities === null) return null;
+  let text = '';
+  for (const unit in quantities) {
+    const quantity = quantities[unit as keyof typeof quantities];
+    if (quantity !== undefined) text += `${text === '' ? '' : ','}"${unit}":"${quantity.toString()}"`;
+  }
+  return `{${text}}`;
+}
+
+/**
+ * `unnest` of one array parameter per column, as `name(column, ...)`. A parameter is the array's
+ * text: one string a column is what the driver carries cheapest.
+ */
+export function unnestOf<Row>(columns: readonly Column<Row>[], alias: string, firstParameter: number): string {
+  const arrays = columns.map(({ type }, index) => `$${firstParameter + index}::text::${elementOf(type)}[]`);
+  const names = columns.map(({ name }) => name);
+  return `unnest(${arrays.join(', ')}) AS ${alias}(${names.join(', ')})`;
+}
+
+/** `alias.column`, cast where the array carries the column as text. */
+export function selectionOf<Row>(columns: readonly Column<Row>[], alias: string): string {
+  return columns
+    .map(({ name, type }) => cast(alias, name, type))
+    .join(', ');
+}
+
+function cast(alias: string, name: string, type: string): string {
+  return elementOf(type) === type ? `${alias}.${name}` : `${alias}.${name}::${type}`;
+}
+
+export function parametersOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
+  return columns.map((column) => arrayText(rows.map(column.of)));
+}
+
+/** jsonb and array columns travel as text: an array of arrays would be flattened. */
+function elementOf(type: string): string {
+  return type === 'jsonb' || type.endsWith('[]') ? 'text' : type;
+}
+
+const NEEDS_NO_QUOTES = /^[0-9A-Za-z_:.+-]+$/;
+
+/** The text of a PostgreSQL array. */
+export function arrayText(values: readonly (string | number | bigint | boolean | null)[]): string {
+  let text = '{';
+  for (let index = 0; index < values.length; index += 1) {
+    const value = values[index];
+    if (index > 0) text += ',';
+    if (value === null || value === undefined) text += 'NULL';
+    else if (typeof value !== 'string') text += String(value);
+    else if (NEEDS_NO_QUOTES.test(value) && value.toUpperCase() !== 'NULL') text += value;
+    else text += `"${value.replace(/[\\"]/g, '\\$&')}"`;
+  }
+  return `${text}}`;
+}

@@ -1,0 +1,63 @@
+import { Module } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { uuidv7 } from 'uuidv7';
+import type { Config } from '../config/config.js';
+import { CONFIG, ConfigModule } from '../config/config.module.js';
+import { DatabaseModule } from '../database/database.module.js';
+import { HttpModule, LOGGER } from '../http/http.module.js';
+import { MetricsService } from '../http/metrics.service.js';
+import { GroupCommitJournal } from './group-commit.js';
+import { Journal } from './journal.js';
+import { JournalRepository } from './journal.repository.js';
+import { OWNER_ID } from './owner.js';
+import { OwnersRepository } from './owners.repository.js';
+import { SweeperService } from './sweeper.service.js';
+
+@Module({
+  imports: [ConfigModule, DatabaseModule, HttpModule],
+  providers: [
+    JournalRepository,
+    OwnersRepository,
+    SweeperService,
+    { provide: OWNER_ID, useFactory: () => uuidv7() },
+    {
+      provide: Journal,
+      inject: [JournalRepository, OWNER_ID, CONFIG, MetricsService, LOGGER],
+      useFactory: createJournal,
+    },
+  ],
+  exports: [Journal],
+})
+export class MeteringModule {}
+
+function createJournal(
+  repository: JournalRepository,
+  ownerId: string,
+  config: Config,
+  metrics: MetricsService,
+  logger: Logger,
+): Journal {
+  const journal = new GroupCommitJournal(
+    repository,
+    { ownerId, admitWaitMaxMs: config.admitWaitMaxMs },
+    { now: () => new Date() },
+    {
+      batch: (size, durationMs) => {
+        metrics.journalBatchSize.observe(size);
+        metrics.journalCommitSeconds.observe(durationMs / 1000);
+        metrics.journalQueue.set(journal.queued);
+      },
+      retry: (reason) => {
+        metrics.journalRetries.inc({ reason });
+      },
+      anomaly: (kind) => {
+        metrics.journalAnomalies.inc({ kind });
+      },
+      failure: (message, error) => {
+        metrics.alarms.inc({ kind: 'journal' });
+        logger.error({ err: error }, message);
+      },
+    },
+  );
+  return journal;
+}

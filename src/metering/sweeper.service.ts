@@ -1,0 +1,90 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { DatabaseService } from '../database/database.service.js';
+import { SessionLock } from '../database/session-lock.js';
+import { LOGGER } from '../http/http.module.js';
+import { MetricsService } from '../http/metrics.service.js';
+import { BATCH_MAX, RELEASED_UNSENT } from './group-commit.js';
+import { Journal } from './journal.js';
+import { OWNER_ID } from './owner.js';
+import { OwnersRepository } from './owners.repository.js';
+
+const HEARTBEAT_MS = 1000;
+/** A heartbeat older than this, with the owner's lock free, is a dead process. */
+export const STALE_MS = 5000;
+const PRUNE_EVERY_BEATS = 60;
+const NIL_UUID = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Keeps this process known as the owner of its holds, and releases the holds of owners that died:
+ * their lock is free and their heartbeat is old.
+ */
+@Injectable()
+export class SweeperService implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly lock: SessionLock;
+  private timer: NodeJS.Timeout | null = null;
+  private isStopping = false;
+  private beats = 0;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    database: DatabaseService,
+    private readonly owners: OwnersRepository,
+    private readonly journal: Journal,
+    private readonly metrics: MetricsService,
+    @Inject(OWNER_ID) private readonly ownerId: string,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
+    this.lock = new SessionLock(database.url, ownerId);
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.lock.hold();
+    await this.beat();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.isStopping = true;
+    if (this.timer !== null) clearTimeout(this.timer);
+    await this.running;
+    await this.owners.forget(this.ownerId).catch(() => undefined);
+    await this.lock.release();
+  }
+
+  private async beat(): Promise<void> {
+    try {
+      await this.owners.heartbeat(this.ownerId, `pid ${process.pid}`);
+      this.metrics.storeUp.set(1);
+      for (const ownerId of await this.owners.staleOwners(STALE_MS)) await this.sweep(ownerId);
+      this.beats += 1;
+      if (this.beats % PRUNE_EVERY_BEATS === 0) await this.owners.prune();
+    } catch (error) {
+      this.metrics.storeUp.set(0);
+      this.logger.warn({ err: error }, 'the heartbeat of the journal could not be written');
+    }
+    if (this.isStopping) return;
+    this.timer = setTimeout(() => {
+      this.running = this.beat();
+    }, HEARTBEAT_MS);
+    this.timer.unref();
+  }
+
+  /** Releases everything a dead owner left open. */
+  private async sweep(ownerId: string): Promise<void> {
+    if (ownerId === this.ownerId) return;
+    await this.lock.whileHolding(ownerId, async () => {
+      let released = 0;
+      let after = NIL_UUID;
+      for (;;) {
+        const events = await this.owners.openEventsOf(ownerId, after, BATCH_MAX);
+        const last = events.at(-1);
+        if (last === undefined) break;
+        await Promise.all(events.map((event) => this.journal.settle(event, RELEASED_UNSENT).receipt));
+        released += events.length;
+        after = last.id;
+      }
+      await this.owners.forget(ownerId);
+      if (released > 0) this.logger.warn({ ownerId, released }, 'released the holds of a process that died');
+    });
+  }
+}
