@@ -33,7 +33,7 @@ export class Call {
     readonly offer: Offer,
     readonly body: JsonObject,
     readonly asked: Directives,
-    viaRouter: boolean,
+    private readonly viaRouter: boolean,
   ) {
     this.provider = providerOf(offer.provider);
     this.plan = planAnswer(body, asked, offer.contextLength, context.seed);
@@ -43,7 +43,7 @@ export class Call {
     this.requestId = context.ids.requestId(serial, asked.requestId, repeat);
     this.requestIdSent = !this.has('no-request-id');
     this.inferenceId = this.provider.sendsInferenceId ? `inf-${serial}` : null;
-    this.headers = this.answerHeaders(viaRouter);
+    this.headers = this.answerHeaders();
     this.facts = this.answerFacts(serial);
   }
 
@@ -99,11 +99,13 @@ export class Call {
    */
   recordAbort(status: number, generatedTokens: number): void {
     const stopped: Extent = status === 0 ? 'nothing' : { tokens: generatedTokens };
-    const extent = this.provider.stopsBillingAtAbort ? stopped : 'whole';
+    const routerBillsOn = this.viaRouter && this.context.routerBillsAborted;
+    const stops = this.provider.stopsBillingAtAbort && !routerBillsOn;
+    const extent = stops ? stopped : 'whole';
     this.record('client_aborted', status, extent);
   }
 
-  private answerHeaders(viaRouter: boolean): OutgoingHttpHeaders {
+  private answerHeaders(): OutgoingHttpHeaders {
     const headers: OutgoingHttpHeaders = {
       'content-type': 'application/json',
       // A proxy has no business passing this on: it belongs to the upstream's own domain.
@@ -112,7 +114,7 @@ export class Call {
     if (this.requestIdSent) headers['x-request-id'] = this.requestId;
     if (this.inferenceId !== null) headers['inference-id'] = this.inferenceId;
     const named = this.has('unpriced-provider') ? 'unlisted-provider' : this.offer.provider;
-    if (viaRouter) headers['x-inference-provider'] = named;
+    if (this.viaRouter) headers['x-inference-provider'] = named;
     if (this.offer.provider === 'hf-inference') {
       headers['x-compute-type'] = 'cpu+optimized';
       headers['x-compute-time'] = (0.2 + (this.plan.hash % 800) / 1000).toFixed(3);

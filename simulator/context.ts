@@ -7,6 +7,8 @@ export interface Context {
   readonly seed: number;
   /** The key that callers must present; null = any or none. */
   readonly apiKey: string | null;
+  /** Whether the router bills an aborted answer whole whatever the provider behind it does. */
+  readonly routerBillsAborted: boolean;
   readonly catalogue: Catalogue;
   readonly books: Books;
   readonly faults: FaultRules;

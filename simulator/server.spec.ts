@@ -24,6 +24,17 @@ describe('a simulator', () => {
     await simulator.close();
   });
 
+  it('bills an aborted answer whole through the router when told that the router does', async () => {
+    const simulator = await startSimulator({ routerBillsAborted: true });
+    const sim = 'output=8 fault=hang-before-headers';
+    const open = openChat(simulator, { model: `${EVERY_DIALECT}:together`, sim });
+    await eventually(() => simulator.openRequests() === 1);
+    open.request.destroy();
+    await eventually(() => simulator.openRequests() === 0);
+    expect(simulator.books.since()).toMatchObject([{ billed: true, completionTokens: 8 }]);
+    await simulator.close();
+  });
+
   it('stops generating while the client does not read', async () => {
     const simulator = await startSimulator();
     // Some 13 MB: more than the sockets in between hold.

@@ -23,6 +23,11 @@ export interface SimulatorOptions {
   readonly apiKey?: string | null;
   /** False: cached input costs what input costs, everywhere. Default true. */
   readonly cachedPrices?: boolean;
+  /**
+   * True: whoever hangs up on the router pays the whole answer, whichever provider serves it, as
+   * Hugging Face bills. Default false: each provider's own rule counts through the router too.
+   */
+  readonly routerBillsAborted?: boolean;
   /** False: the books number their lines but keep none, for long benchmarks. Default true. */
   readonly keepBooks?: boolean;
   /** Start of every request id. Default: new on every start, so ids never repeat. */
@@ -56,6 +61,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const context: Context = {
     seed,
     apiKey: options.apiKey ?? null,
+    routerBillsAborted: options.routerBillsAborted ?? false,
     catalogue: new Catalogue(seed, options.cachedPrices ?? true),
     books: new Books(options.keepBooks ?? true),
     faults: new FaultRules(),
@@ -93,7 +99,12 @@ async function handle(context: Context, req: IncomingMessage, res: ServerRespons
   } catch (error) {
     // Also a client that left in the middle of its own body: then nobody reads this.
     if (res.headersSent) exchange.reset();
-    else exchange.answer(500, {}, JSON.stringify({ error: String(error) }));
+    else
+      exchange.answer(
+        error instanceof URIError ? 400 : 500,
+        {},
+        JSON.stringify({ error: String(error) }),
+      );
   }
 }
 

@@ -296,20 +296,20 @@ export class BodyOutline implements JsonVisitor {
   private closePart(depth: number): void {
     const part = this.partAt[depth] ?? 0;
     const mediaBytes = this.mediaBytesAt[depth] ?? 0;
-    if (this.wordAt[depth] === WORD.source) {
-      const parent = depth - 1;
-      if ((part & PART.base64) !== 0) {
-        this.mediaBytesAt[parent] = (this.mediaBytesAt[parent] ?? 0) + mediaBytes;
-      } else {
-        this.addText(mediaBytes);
-        if ((part & PART.text) !== 0) this.partAt[parent] = (this.partAt[parent] ?? 0) | PART.text;
-      }
-      return;
-    }
     if ((part & PART.image) !== 0) this.imageParts++;
     if ((part & PART.video) !== 0) this.isInputElsewhere = true;
     if ((part & PART.file) !== 0 && (part & PART.text) === 0) this.isInputElsewhere = true;
-    if (mediaBytes > 0 && (part & PART.image) === 0) this.addText(mediaBytes);
+    if (this.wordAt[depth] !== WORD.source) {
+      if ((part & PART.image) === 0) this.addText(mediaBytes);
+      return;
+    }
+    const parent = depth - 1;
+    if ((part & PART.base64) !== 0) {
+      this.mediaBytesAt[parent] = (this.mediaBytesAt[parent] ?? 0) + mediaBytes;
+    } else {
+      this.addText(mediaBytes);
+      if ((part & PART.text) !== 0) this.partAt[parent] = (this.partAt[parent] ?? 0) | PART.text;
+    }
   }
 
   private addText(bytes: number): void {

@@ -292,6 +292,14 @@ describe('the cost that a provider states', () => {
     },
   );
 
+  it('is the largest of several, compared as decimals', () => {
+    const costs = ['9e-3', '0.0100000000000000000001', '0.01', '0.002'];
+    const { usage } = readData(costs.map((cost) => `{"usage":{"prompt_tokens":1,"cost":${cost}}}`));
+    expect(reported(usage).statedCostUsd).toBe('0.0100000000000000000001');
+    const twice = '{"usage":{"cost":0.3},"x_groq":{"usage":{"cost":0.2}}}';
+    expect(reported(readData([twice]).usage).statedCostUsd).toBe('0.3');
+  });
+
   it('is not looked for in the content', () => {
     const json = `{"choices":[{"delta":{"content":"\\"cost\\": 99.5"}}],"usage":{"cost":0.5}}`;
     expect(reported(readData([json]).usage)).toMatchObject({
@@ -392,6 +400,7 @@ describe('errors and ends', () => {
     expect(kindOf({ choices: [], usage: { prompt_tokens: 1 } })).toBe('usage_only');
     expect(kindOf({ choices: [], usage: null })).toBe('other');
     expect(kindOf({ choices: [] })).toBe('other');
+    expect(kindOf({ choices: [], x_groq: { usage: { prompt_tokens: 1 } } })).toBe('usage');
     expect(kindOf({ usage: { prompt_tokens: 1 } })).toBe('usage');
     expect(kindOf({ choices: [{}], usage: { prompt_tokens: 1 } })).toBe('usage');
     expect(kindOf({ choices: [], usage: { prompt_tokens: 1 }, error: 'x' })).toBe('error');
@@ -435,6 +444,12 @@ describe('hostile JSON', () => {
         expect(readBody(text).usage.kind).toBe('none');
       }
     }
+  });
+
+  it('does not build a large event that nests deeper than anything a provider says', () => {
+    const deep = `{"a":${'['.repeat(40_000)}${']'.repeat(40_000)},"usage":{"prompt_tokens":1}}`;
+    expect(readData([deep])).toMatchObject({ usage: { kind: 'none' }, unreadableEvents: 1 });
+    expect(readBody(deep)).toMatchObject({ usage: { kind: 'none' }, hasEnd: false });
   });
 
   it('counts what it cannot read and goes on', () => {
