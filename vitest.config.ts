@@ -18,7 +18,11 @@ export default defineConfig({
     projects: [
       {
         plugins,
-        test: { name: 'unit', include: ['src/**/*.spec.ts', 'simulator/**/*.spec.ts'], testTimeout: 30_000 },
+        test: {
+          name: 'unit',
+          include: ['src/**/*.spec.ts', 'simulator/**/*.spec.ts'],
+          testTimeout: 30_000,
+        },
       },
       {
         plugins,

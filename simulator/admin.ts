@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import { bookEntryJson } from './books.js';
-import type { OfferTerms, PriceDisplay } from './catalogue.js';
+import type { OfferTerms, PriceDisplay } from './offer-terms.js';
 import type { Context } from './context.js';
 import { directivesInJson } from './directives.js';
 import { type ErrorAnswer, jsonError } from './error-answers.js';
-import type { FaultMatch } from './faults.js';
+import type { FaultMatch } from './fault-rules.js';
 import { countOrNull, isObject, type JsonObject } from './json.js';
 import { usdPerMillion } from './money.js';
 

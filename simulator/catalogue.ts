@@ -1,11 +1,9 @@
 import { readListPrices } from './list-prices.js';
 import { picoUsdPerToken, type TokenPrice, usdPerMillion } from './money.js';
+import type { OfferTerms, PriceDisplay } from './offer-terms.js';
 import { type Dialect, fireworksNewer, providerModelId, providerOf } from './providers.js';
 import { hashText } from './random.js';
 import { specialModels } from './special-models.js';
-
-/** How the catalogue shows an offer's price: as figures, as `is_free`, or not at all. */
-export type PriceDisplay = 'published' | 'free' | 'hidden';
 
 /** One provider serving one model. */
 export interface Offer {
@@ -18,18 +16,6 @@ export interface Offer {
   readonly tokensPerSecond: number;
   readonly providerModelId: string;
   readonly dialect: Dialect;
-}
-
-/** What a caller states about an offer; the rest is derived from seed, model and provider. */
-export interface OfferTerms {
-  readonly provider: string;
-  readonly inputUsdPerMillion: string;
-  readonly outputUsdPerMillion: string;
-  readonly cachedInputUsdPerMillion?: string | null;
-  readonly display?: PriceDisplay;
-  readonly status?: 'live' | 'error';
-  readonly contextLength?: number;
-  readonly tokensPerSecond?: number;
 }
 
 /** Which provider serves a request, or why none does. */

@@ -1,6 +1,6 @@
 import type { Books } from './books.js';
 import type { Catalogue } from './catalogue.js';
-import type { FaultRules } from './faults.js';
+import type { FaultRules } from './fault-rules.js';
 
 /** What every route of one simulator shares. */
 export interface Context {

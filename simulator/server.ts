@@ -8,7 +8,7 @@ import { serveChat } from './chat.js';
 import { type Context, Ids } from './context.js';
 import { invalidCredentials, jsonError } from './error-answers.js';
 import { Exchange } from './exchange.js';
-import { FaultRules } from './faults.js';
+import { FaultRules } from './fault-rules.js';
 import { sendError } from './interruption.js';
 import { serveHubModel, serveModels } from './models.js';
 

@@ -1,4 +1,4 @@
-import type { OfferTerms } from './catalogue.js';
+import type { OfferTerms } from './offer-terms.js';
 import { providers } from './providers.js';
 
 /** Served by every provider with a dialect of its own: pin one with `:provider`. */

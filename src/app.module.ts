@@ -1,11 +1,24 @@
 import { Module } from '@nestjs/common';
+import { CatalogModule } from './catalog/catalog.module.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HttpModule } from './http/http.module.js';
+import { IdentityModule } from './identity/identity.module.js';
 import { MeteringModule } from './metering/metering.module.js';
+import { OperationModule } from './operation/operation.module.js';
+import { UsageModule } from './usage/usage.module.js';
 
 /** The table of contents. */
 @Module({
-  imports: [ConfigModule, DatabaseModule, HttpModule, MeteringModule],
+  imports: [
+    ConfigModule,
+    DatabaseModule,
+    HttpModule,
+    IdentityModule,
+    CatalogModule,
+    MeteringModule,
+    UsageModule,
+    OperationModule,
+  ],
 })
 export class AppModule {}

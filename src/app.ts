@@ -2,7 +2,9 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
-import { readConfig, useEnvironment } from './config/config.module.js';
+import type { Config } from './config/config.js';
+import { configFrom, withConfig } from './config/config.module.js';
+import type { Environment } from './config/environment.js';
 import { createLogger, NestLogger } from './http/logger.js';
 
 /** Sockets outlive a balancer's idle time, so that it never reuses one that we just closed. */
@@ -15,11 +17,16 @@ const HEADERS_MAX = 100;
  *
  * @throws StartupError with a message for the operator.
  */
-export async function createApp(
-  environment: Readonly<Record<string, string | undefined>>,
-): Promise<NestFastifyApplication> {
-  useEnvironment(environment);
-  const config = readConfig();
+export async function createApp(environment: Environment): Promise<NestFastifyApplication> {
+  return createAppFrom(configFrom(environment));
+}
+
+/** The same from a configuration that was read before. */
+export async function createAppFrom(config: Config): Promise<NestFastifyApplication> {
+  return withConfig(config, () => build(config));
+}
+
+async function build(config: Config): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     logger: false,
     bodyLimit: config.requestMaxBytes,
@@ -35,7 +42,12 @@ export async function createApp(
     logger: new NestLogger(createLogger(config.logLevel)),
     abortOnError: false,
   });
-  await app.init();
-  await app.getHttpAdapter().getInstance().ready();
+  try {
+    await app.init();
+    await app.getHttpAdapter().getInstance().ready();
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
   return app;
 }

@@ -1,23 +1,33 @@
 import { Module } from '@nestjs/common';
 import { loadConfig, type Config } from './config.js';
+import type { Environment } from './environment.js';
 import { StartupError } from './startup-error.js';
 
 /** Injection token of the typed configuration. */
 export const CONFIG = Symbol('CONFIG');
 
-let environment: Readonly<Record<string, string | undefined>> = process.env;
+let current: Config | null = null;
+let lastBuild: Promise<unknown> = Promise.resolve();
 
-/** Tests start several services in one process, each with an environment of its own. */
-export function useEnvironment(env: Readonly<Record<string, string | undefined>>): void {
-  environment = env;
+/**
+ * Runs `build`, in which `ConfigModule` provides this configuration. Tests start several services in
+ * one process: their builds follow one another.
+ */
+export function withConfig<T>(config: Config, build: () => Promise<T>): Promise<T> {
+  const mine = lastBuild.then(async () => {
+    current = config;
+    return build();
+  });
+  lastBuild = mine.catch(() => undefined);
+  return mine;
 }
 
 /**
- * The configuration of this process.
+ * The configuration that an environment stands for.
  *
  * @throws StartupError with one line per variable that cannot be used.
  */
-export function readConfig(): Config {
+export function configFrom(environment: Environment): Config {
   const result = loadConfig(environment);
   if (result.ok) return result.config;
   throw new StartupError(
@@ -25,8 +35,13 @@ export function readConfig(): Config {
   );
 }
 
+function configOfThisBuild(): Config {
+  if (current === null) throw new Error('the application is built outside withConfig');
+  return current;
+}
+
 @Module({
-  providers: [{ provide: CONFIG, useFactory: readConfig }],
+  providers: [{ provide: CONFIG, useFactory: configOfThisBuild }],
   exports: [CONFIG],
 })
 export class ConfigModule {}

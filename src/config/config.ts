@@ -1,4 +1,4 @@
-import { readEnvironment, type EnvironmentProblem } from './environment.js';
+import { readEnvironment, type Environment, type EnvironmentProblem } from './environment.js';
 
 /** The whole configuration, typed, read once at boot. Times in ms, sizes in bytes, money in pico-USD. */
 export interface Config {
@@ -56,7 +56,7 @@ const HUGGING_FACE_ROUTER = 'https://router.huggingface.co';
  *   never contains a value.
  */
 export function loadConfig(
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): { ok: true; config: Config } | { ok: false; problems: readonly EnvironmentProblem[] } {
   const read = readEnvironment(env);
 
@@ -103,7 +103,7 @@ export function loadConfig(
   const config: Config = {
     host,
     port,
-    publicUrl: publicUrl ?? `http://127.0.0.1:${port}`,
+    publicUrl: publicUrl ?? httpUrl(host, port),
     databaseUrl,
     databasePoolMax: read.integer('DATABASE_POOL_MAX', { fallback: 8, min: 1, max: 500 }),
     dataDir: read.text('DATA_DIR') ?? '.tollgate',
@@ -143,6 +143,10 @@ export function loadConfig(
   };
   const problems = read.problems();
   return problems.length > 0 ? { ok: false, problems } : { ok: true, config };
+}
+
+export function httpUrl(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 export function isLoopback(host: string): boolean {

@@ -1,5 +1,13 @@
 import { parseUsd } from '../domain/money.js';
 
+/** Names to texts, as a process is handed them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The environment of this process: the only place that looks at it. */
+export function processEnvironment(): Environment {
+  return process.env;
+}
+
 /** A variable that cannot be used as it is; `problem` says why and never contains the value. */
 export interface EnvironmentProblem {
   readonly variable: string;
@@ -33,14 +41,14 @@ const BYTE_FACTORS: Readonly<Record<string, number>> = {
 };
 
 /** Typed readers over an environment that collect every problem instead of stopping at the first. */
-export function readEnvironment(env: Readonly<Record<string, string | undefined>>): EnvironmentReader {
+export function readEnvironment(env: Environment): EnvironmentReader {
   return new EnvironmentReader(env);
 }
 
 export class EnvironmentReader {
   private readonly found: EnvironmentProblem[] = [];
 
-  constructor(private readonly env: Readonly<Record<string, string | undefined>>) {}
+  constructor(private readonly env: Environment) {}
 
   /** An empty variable is an unset one. */
   text(variable: string): string | null {
@@ -121,7 +129,7 @@ export class EnvironmentReader {
  * Names in the environment that are one slip away from a variable of ours and are not one.
  * They are pointed out at start; they stop nothing.
  */
-export function nearMisses(env: Readonly<Record<string, string | undefined>>): readonly { name: string; meant: string }[] {
+export function nearMisses(env: Environment): readonly { name: string; meant: string }[] {
   const known = new Set(KNOWN_VARIABLES);
   const misses: { name: string; meant: string }[] = [];
   for (const name of Object.keys(env)) {

@@ -19,6 +19,8 @@ export class NestLogger implements LoggerService {
     this.logger.debug({ context }, String(message));
   }
   error(message: unknown, stack?: string, context?: string): void {
+    // Nest logs what it throws while it builds the application; whoever builds it reports that.
+    if (context === 'ExceptionHandler') return;
     this.logger.error({ context, stack }, String(message));
   }
   warn(message: unknown, context?: string): void {

@@ -276,11 +276,12 @@ export class GroupCommitJournal extends Journal {
         this.observer.batch(current.settlements.length + current.admissions.length, performance.now() - startedAt);
         return this.finish(attempted ?? nothingOf(current));
       } catch (error) {
-        if (error instanceof StaleBatchError && !isCareful) {
+        const failure = classifySqlFailure(error);
+        // An event that ended elsewhere shows as a stale batch, or as a hold released twice.
+        if (!isCareful && (error instanceof StaleBatchError || failure.kind === 'other')) {
           isCareful = true;
           continue;
         }
-        const failure = classifySqlFailure(error);
         if (failure.kind === 'unique' && failure.constraint === 'journal_batches_pkey' && attempted !== null) {
           // The answer to an earlier COMMIT was lost; the commit was not.
           return this.finish(attempted);
@@ -351,10 +352,15 @@ export class GroupCommitJournal extends Journal {
     const settling: PendingSettlement[] = [];
     const admitting: PendingAdmission[] = [];
     const seenCharges = new Map<string, string>();
+    const seenEvents = new Set<string>();
     for (const pending of work.settlements) {
-      if (!isFree(subjectsOf(pending.settlement.event))) deferred.settlements.push(pending);
-      else if (this.isStillDue(pending, states, seenCharges)) settling.push(pending);
-      else receipts.set(pending, { kind: 'already_ended' });
+      const { event } = pending.settlement;
+      // A second ending of one event is judged by the state that the first leaves behind.
+      if (!isFree(subjectsOf(event)) || seenEvents.has(event.id)) deferred.settlements.push(pending);
+      else if (this.isStillDue(pending, states, seenCharges)) {
+        seenEvents.add(event.id);
+        settling.push(pending);
+      } else receipts.set(pending, { kind: 'already_ended' });
     }
     const seenKeys = new Map<string, AdmissionRequest>();
     for (const pending of work.admissions) {

@@ -1,0 +1,160 @@
+import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.js';
+import { CONFIG } from '../config/config.module.js';
+import { NotificationsService } from '../database/notifications.service.js';
+import type { PriceRow, RowsByUnit } from '../domain/pricing.js';
+import type { Resolution } from '../domain/routing.js';
+import { LOGGER } from '../http/http.module.js';
+import { MetricsService } from '../http/metrics.service.js';
+import { CatalogSnapshot, type ServedModel, type SnapshotOptions } from './catalog-snapshot.js';
+import { Catalog, DEFAULT_UPSTREAM, type PriceKey } from './catalog.js';
+import { CatalogRepository } from './catalog.repository.js';
+
+/** Many notices come at once; a replacing price starts 2 s after its commit, so there is time. */
+const DEBOUNCE_MS = 50;
+const RETRY_MS = 500;
+
+/**
+ * The catalogue and the price book in memory. Read at boot, after every notice of a change, after a
+ * time without notices, and once every sync interval; each reading takes the place of the one before
+ * in one assignment.
+ */
+@Injectable()
+export class CatalogService extends Catalog implements OnModuleInit, OnModuleDestroy {
+  private snapshot: CatalogSnapshot;
+  private readonly options: SnapshotOptions;
+  private readonly neverAsked = new Set<string>();
+  private reading: Promise<void> | null = null;
+  private isChangedSince = false;
+  private debounce: NodeJS.Timeout | null = null;
+  private interval: NodeJS.Timeout | null = null;
+  private isStopped = false;
+
+  constructor(
+    private readonly repository: CatalogRepository,
+    private readonly notifications: NotificationsService,
+    private readonly metrics: MetricsService,
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
+    super();
+    this.options = {
+      unpricedModels: config.unpricedModels,
+      admitWaitMaxMs: config.admitWaitMaxMs,
+      neverAsked: this.neverAsked,
+    };
+    this.snapshot = CatalogSnapshot.empty(DEFAULT_UPSTREAM, this.options);
+  }
+
+  /** @throws whatever the database throws: a process without its prices must not start. */
+  async onModuleInit(): Promise<void> {
+    await this.refresh();
+    const later = (): void => {
+      this.refreshSoon(DEBOUNCE_MS);
+    };
+    this.notifications.listen('tollgate_catalog', { onNotice: later, onGap: later });
+    this.interval = setInterval(later, this.config.priceSyncIntervalMs);
+    this.interval.unref();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    this.isStopped = true;
+    if (this.debounce !== null) clearTimeout(this.debounce);
+    if (this.interval !== null) clearInterval(this.interval);
+    await this.reading?.catch(() => undefined);
+  }
+
+  /** False until a catalogue was ever read from the upstream, by whichever process. */
+  get isReady(): boolean {
+    return this.snapshot.hasModels;
+  }
+
+  override resolve(modelText: string, at: Date): Resolution {
+    return this.snapshot.resolve(modelText, at);
+  }
+
+  override priceRows(upstream: string, provider: string): readonly PriceRow[] {
+    return this.snapshot.priceRows(upstream, provider);
+  }
+
+  override pricesInForce(upstream: string, provider: string, key: PriceKey): RowsByUnit {
+    return this.snapshot.pricesInForce(upstream, provider, key);
+  }
+
+  /**
+   * Without a provider (the router did not say whom it had asked) nothing is remembered: to stop
+   * asking all of them would cost the exact usage of every stream.
+   */
+  override rememberNoStreamUsage(upstream: string, provider: string | null): void {
+    if (upstream !== DEFAULT_UPSTREAM || provider === null || this.neverAsked.has(provider)) return;
+    this.neverAsked.add(provider);
+    this.snapshot.forgetResolutions();
+    this.logger.warn(
+      { upstream, provider },
+      'the provider refuses stream_options: not asked again',
+    );
+    this.repository.storeNoStreamUsage(provider).catch((error: unknown) => {
+      // This process remembers; another will find out for itself.
+      this.logger.warn({ err: error, provider }, 'what the provider refuses could not be stored');
+    });
+  }
+
+  /** The listed models, or one of them, as they are served now. */
+  served(at: Date, id?: string): readonly ServedModel[] {
+    return this.snapshot.served(at, id);
+  }
+
+  idWithoutSlash(text: string): string | null {
+    return this.snapshot.idWithoutSlash(text);
+  }
+
+  closestTo(id: string): readonly string[] {
+    return this.snapshot.closestTo(id);
+  }
+
+  /** Reads the store again. Resolves when what was committed before the call is in memory. */
+  async refresh(): Promise<void> {
+    if (this.reading !== null) {
+      this.isChangedSince = true;
+      await this.reading;
+      return;
+    }
+    this.reading = this.readUntilUnchanged();
+    await this.reading;
+  }
+
+  private async readUntilUnchanged(): Promise<void> {
+    try {
+      do {
+        this.isChangedSince = false;
+        const stored = await this.repository.read(DEFAULT_UPSTREAM);
+        this.snapshot = await CatalogSnapshot.build(stored, this.options);
+        // Set by a call that came while this was being read.
+      } while (this.hasChangedSince());
+    } finally {
+      // In the same turn as the last look: no call can slip in between.
+      this.reading = null;
+    }
+  }
+
+  private hasChangedSince(): boolean {
+    return this.isChangedSince && !this.isStopped;
+  }
+
+  private refreshSoon(delayMs: number): void {
+    if (this.isStopped || this.debounce !== null) return;
+    this.debounce = setTimeout(() => {
+      this.debounce = null;
+      this.refresh().catch((error: unknown) => {
+        this.metrics.alarms.inc({ kind: 'catalog_read' });
+        this.logger.error(
+          { err: error },
+          'the price book could not be read: the one in memory stays',
+        );
+        this.refreshSoon(RETRY_MS);
+      });
+    }, delayMs);
+    this.debounce.unref();
+  }
+}

@@ -1,0 +1,91 @@
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Query,
+  UseGuards,
+} from '@nestjs/common';
+import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse } from '@nestjs/swagger';
+import { CurrentActor, type Actor } from '../http/actor.js';
+import { DocumentedApi } from '../http/api-documentation.js';
+import { CurrentCaller, type Caller } from '../http/caller.js';
+import { PageQuery, pageOf, readCursor } from '../http/pagination.js';
+import type { Plain } from '../http/plain.js';
+import { CallerGuard } from './caller.guard.js';
+import {
+  CreateMember,
+  memberChangeOf,
+  MembersPage,
+  MemberView,
+  newMemberOf,
+  UpdateMember,
+  viewOfMember,
+} from './members.dto.js';
+import { MembersService } from './members.service.js';
+import { OrganizationAccess } from './organization-access.js';
+
+@DocumentedApi('members')
+@UseGuards(CallerGuard)
+@Controller('api/organizations/:slug/members')
+export class MembersController {
+  constructor(
+    private readonly access: OrganizationAccess,
+    private readonly members: MembersService,
+  ) {}
+
+  @Post()
+  @ApiCreatedResponse({ type: MemberView })
+  async create(
+    @Param('slug') slug: string,
+    @Body() body: CreateMember,
+    @CurrentCaller() caller: Caller,
+    @CurrentActor() actor: Actor,
+  ): Promise<Plain<MemberView>> {
+    const { id: accountId } = await this.access.requireOrganization(caller, slug, 'members.write');
+    return viewOfMember(await this.members.create(accountId, newMemberOf(body), actor));
+  }
+
+  @Get()
+  @ApiOkResponse({ type: MembersPage })
+  async list(
+    @Param('slug') slug: string,
+    @Query() { limit, cursor }: PageQuery,
+    @CurrentCaller() caller: Caller,
+  ): Promise<Plain<MembersPage>> {
+    const { id: accountId } = await this.access.requireOrganization(caller, slug, 'members.write');
+    const [afterId] = readCursor(cursor, ['uuid']) ?? [null];
+    const rows = await this.members.list(accountId, limit + 1, afterId);
+    return pageOf(rows, limit, ({ id }) => [id], viewOfMember);
+  }
+
+  @Patch(':id')
+  @ApiOkResponse({ type: MemberView })
+  async update(
+    @Param('slug') slug: string,
+    @Param('id') id: string,
+    @Body() body: UpdateMember,
+    @CurrentCaller() caller: Caller,
+    @CurrentActor() actor: Actor,
+  ): Promise<Plain<MemberView>> {
+    const { id: accountId } = await this.access.requireOrganization(caller, slug, 'members.write');
+    return viewOfMember(await this.members.update(accountId, id, memberChangeOf(body), actor));
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @ApiNoContentResponse({ description: 'Removed; his tokens are revoked.' })
+  async remove(
+    @Param('slug') slug: string,
+    @Param('id') id: string,
+    @CurrentCaller() caller: Caller,
+    @CurrentActor() actor: Actor,
+  ): Promise<void> {
+    const { id: accountId } = await this.access.requireOrganization(caller, slug, 'members.write');
+    await this.members.remove(accountId, id, actor);
+  }
+}

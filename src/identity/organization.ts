@@ -1,0 +1,33 @@
+export const PLANS = ['free', 'pro', 'team'] as const;
+export type Plan = (typeof PLANS)[number];
+
+export const ROLES = ['owner', 'admin', 'billing', 'member'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Who pays. Amounts in pico-USD; null: no limit. */
+export interface Organization {
+  readonly id: string;
+  readonly slug: string;
+  readonly name: string;
+  readonly plan: Plan;
+  readonly seats: number;
+  readonly createdAt: Date;
+  readonly limits: OrganizationLimits;
+}
+
+export interface OrganizationLimits {
+  /** Of pay-as-you-go, a month. */
+  readonly monthlySpendLimitPicoUsd: bigint | null;
+  readonly isPayAsYouGo: boolean;
+  /** Only the operator goes past it. */
+  readonly maxSpendLimitPicoUsd: bigint | null;
+  readonly requestsPerMinute: number | null;
+  readonly requestsPerDay: number | null;
+}
+
+/** What is left out stays as it is. */
+export interface OrganizationChange {
+  readonly name?: string;
+  readonly plan?: Plan;
+  readonly seats?: number;
+}

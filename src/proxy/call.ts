@@ -1,0 +1,95 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { PriceRow } from '../domain/pricing.js';
+import type { Identity } from '../identity/identity.js';
+import type { AdmittedEvent, Attempt } from '../metering/journal.js';
+import type { Route } from '../catalog/catalog.js';
+import type { ChatRequestFacts } from './body/chat-request.js';
+import type { RequestMarks } from './request-headers.js';
+import type { UpstreamExchange } from './upstream-exchange.js';
+
+/** A client that reads nothing for this long is gone. */
+const CLIENT_STALL_MS = 60_000;
+
+/** A request that was read, checked and routed; what admission and forwarding need of it. */
+export interface RoutedRequest {
+  readonly identity: Identity;
+  readonly secret: string;
+  readonly marks: RequestMarks;
+  readonly body: Buffer;
+  readonly facts: ChatRequestFacts;
+  readonly model: string;
+  readonly routes: readonly Route[];
+}
+
+/** The route and the answer that a call ended on. */
+export interface Served {
+  readonly route: Route;
+  readonly provider: string | null;
+  readonly providerRequestId: string | null;
+  readonly status: number;
+  /** The provider's rows, past and future: those in force at admission bind. */
+  readonly priceRows: readonly PriceRow[];
+}
+
+/** One request on its way through the proxy: what happened to it so far. */
+export class Call {
+  readonly createdAt = new Date();
+  readonly startedAtMs = performance.now();
+  readonly attempts: Attempt[] = [];
+  firstByteAtMs: number | null = null;
+  exchange: UpstreamExchange | null = null;
+  event: AdmittedEvent | null = null;
+  isClientGone = false;
+  /** The process is stopping and cannot wait any longer. */
+  isCut = false;
+  /** Bytes of the body that count in the buffer budget. */
+  heldBodyBytes = 0;
+  private onGone: (() => void) | null = null;
+  private stall: NodeJS.Timeout | null = null;
+
+  constructor(
+    readonly id: string,
+    readonly request: IncomingMessage,
+    readonly response: ServerResponse,
+  ) {
+    response.on('close', () => {
+      if (this.stall !== null) clearTimeout(this.stall);
+      if (!response.writableFinished) this.leave();
+    });
+  }
+
+  /** Calls back once when the client leaves; at once when it has left. */
+  whenClientGone(callback: () => void): void {
+    this.onGone = callback;
+    if (this.isClientGone) callback();
+  }
+
+  /**
+   * Writes to the client. False: it is behind; `drained` is called when it has caught up. One that
+   * reads nothing for a minute is taken for gone.
+   */
+  write(bytes: Buffer, drained: () => void): boolean {
+    if (this.isClientGone) return true;
+    if (this.response.write(bytes)) return true;
+    this.stall = setTimeout(() => {
+      this.leave();
+      this.response.destroy();
+    }, CLIENT_STALL_MS);
+    this.response.once('drain', () => {
+      if (this.stall !== null) clearTimeout(this.stall);
+      this.stall = null;
+      drained();
+    });
+    return false;
+  }
+
+  elapsedMs(): number {
+    return Math.round(performance.now() - this.startedAtMs);
+  }
+
+  private leave(): void {
+    if (this.isClientGone) return;
+    this.isClientGone = true;
+    this.onGone?.();
+  }
+}

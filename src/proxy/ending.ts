@@ -1,0 +1,84 @@
+import { conditionOf, rowsInForce, type RowsByUnit } from '../domain/pricing.js';
+import { type PicoUsd, PICO_USD_PER_USD } from '../domain/money.js';
+import { rateAnswer, type Rating } from '../domain/rating.js';
+import type { Ending, EventOutcome } from '../metering/journal.js';
+import type { Call, RoutedRequest, Served } from './call.js';
+import type { AnswerReading } from './dialects/answer-reader.js';
+
+const TEXT_MAX = 256;
+const RAW_USAGE_MAX = 2048;
+
+/** Nothing was read: no usage, no content. */
+export const NOTHING_READ: AnswerReading = {
+  usage: { kind: 'none' },
+  contentBytes: 0,
+  hasContent: false,
+  providerModel: null,
+  serviceTier: null,
+  firstError: null,
+  hasEnd: false,
+  unreadableEvents: 0,
+};
+
+/** What the answer costs, by the rows in force when the request was admitted. */
+export function rateCall(call: Call, routed: RoutedRequest, served: Served, reading: AnswerReading): Rating {
+  const { event } = call;
+  if (event === null) throw new Error(`proxy: ${call.id} is rated before it was admitted`);
+  const condition = conditionOf(reading.serviceTier, routed.facts.serviceTier);
+  const rows: RowsByUnit = rowsInForce(served.priceRows, { model: routed.model, condition, at: event.admittedAt });
+  return rateAnswer({
+    usage: reading.usage,
+    hasContent: reading.hasContent,
+    contentBytes: reading.contentBytes,
+    inputTextBytes: routed.facts.textBytes,
+    holdPicoUsd: event.holdPicoUsd,
+    rows,
+  });
+}
+
+/** The end of a call as the journal records it. */
+export function endingOf(
+  call: Call,
+  served: Served | null,
+  reading: AnswerReading,
+  rating: Rating,
+  outcome: EventOutcome,
+): Ending {
+  const isUsed = rating.state === 'settled' || rating.state === 'unpriced';
+  const hasAnswered = served !== null;
+  const stated = reading.usage.kind === 'reported' ? reading.usage.statedCostUsd : null;
+  return {
+    state: rating.state,
+    outcome,
+    servedAt: hasAnswered ? new Date() : null,
+    provider: served?.provider ?? null,
+    providerModelId: clean(reading.providerModel),
+    providerRequestId: clean(served?.providerRequestId ?? null),
+    status: served?.status ?? null,
+    quantities: isUsed ? rating.quantities : null,
+    reasoningTokens: isUsed ? rating.reasoningTokens : null,
+    usageSource: isUsed ? rating.usageSource : 'none',
+    isPriceAssumed: rating.state === 'settled' && rating.isPriceAssumed,
+    ratedCostPicoUsd: rating.state === 'settled' ? rating.costPicoUsd : null,
+    priceRowIds: rating.state === 'settled' ? rating.priceRowIds : [],
+    providerReportedPicoUsd: stated === null ? null : picoUsdFloored(stated),
+    firstByteMs: call.firstByteAtMs === null ? null : Math.round(call.firstByteAtMs - call.startedAtMs),
+    durationMs: call.elapsedMs(),
+    attempts: call.attempts,
+    rawUsage: rating.state === 'quarantined' ? clean(JSON.stringify(rating), RAW_USAGE_MAX) : null,
+    givesKeyBack: rating.state === 'released' && (served === null || served.status >= 400),
+  };
+}
+
+/** A provider's figure may have more decimals than a pico-dollar: it is information, floored. */
+function picoUsdFloored(usdText: string): PicoUsd | null {
+  const match = /^(\d{1,6})(?:\.(\d+))?$/.exec(usdText);
+  if (match === null) return null;
+  const fraction = (match[2] ?? '').slice(0, 12).padEnd(12, '0');
+  return BigInt(match[1] ?? '0') * PICO_USD_PER_USD + BigInt(fraction);
+}
+
+/** Text of a provider as the store takes it: bounded, without NUL and without half characters. */
+export function clean(text: string | null, maxChars = TEXT_MAX): string | null {
+  return text === null ? null : text.replaceAll('\0', '').slice(0, maxChars).toWellFormed();
+}

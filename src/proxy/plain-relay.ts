@@ -1,0 +1,185 @@
+import { formatUsd } from '../domain/money.js';
+import type { Rating } from '../domain/rating.js';
+import type { EventOutcome, Journal } from '../metering/journal.js';
+import { BoundedDecoder } from './bounded-decoder.js';
+import type { BufferBudget } from './buffer-budget.js';
+import type { Call, RoutedRequest, Served } from './call.js';
+import { AnswerReader, type AnswerReading } from './dialects/answer-reader.js';
+import { insertCostIntoBody } from './dialects/cost-insert.js';
+import { NOTHING_READ, rateCall } from './ending.js';
+import { settleCall } from './settlement.js';
+import type { AnswerSink, UpstreamExchange, UpstreamFailure } from './upstream-exchange.js';
+
+/** Held back of a body too large to be held whole. */
+const LARGE_TAIL_BYTES = 16 * 1024;
+/** A body longer than this passes unread. */
+const READ_MAX_BYTES = 8 * 1024 * 1024;
+
+export interface PlainOptions {
+  readonly journal: Journal;
+  readonly settleWaitMaxMs: number;
+  readonly holdMaxBytes: number;
+  readonly budget: BufferBudget;
+  readonly encoding: string | null;
+  /** Writes the head; `body` is the whole body when it is known, `costUsd` when it is settled. */
+  readonly sendHead: (known: { readonly bodyBytes: number | null; readonly costUsd: string | null }) => void;
+}
+
+export type PlainResult =
+  | { readonly kind: 'done' }
+  /** Nothing was sent: the caller of the relay answers in its own words. */
+  | { readonly kind: 'broken'; readonly failure: UpstreamFailure }
+  | { readonly kind: 'withheld' };
+
+/**
+ * Relays a plain answer: whole and only after its settlement up to `holdMaxBytes`; a larger one as
+ * it comes, with its last 16 KiB held back.
+ */
+export class PlainRelay implements AnswerSink {
+  private chunks: Buffer[] = [];
+  private sizeBytes = 0;
+  private countedBytes = 0;
+  /** What waits to be sent, once the body is too large to be held whole. */
+  private tail: Buffer[] = [];
+  private isLarge = false;
+  private isUnread = false;
+  private resolve: (result: PlainResult) => void = () => undefined;
+
+  constructor(
+    private readonly call: Call,
+    private readonly routed: RoutedRequest,
+    private readonly served: Served,
+    private readonly exchange: UpstreamExchange,
+    private readonly options: PlainOptions,
+  ) {}
+
+  run(): Promise<PlainResult> {
+    return new Promise((resolve) => {
+      this.resolve = (result) => {
+        this.options.budget.give(this.countedBytes);
+        this.countedBytes = 0;
+        resolve(result);
+      };
+      this.exchange.pipe(this);
+    });
+  }
+
+  data(chunk: Buffer): boolean {
+    this.sizeBytes += chunk.length;
+    this.call.firstByteAtMs ??= performance.now();
+    const isKept = !this.isUnread && this.sizeBytes <= READ_MAX_BYTES && this.options.budget.take(chunk.length);
+    if (isKept) {
+      this.countedBytes += chunk.length;
+      this.chunks.push(chunk);
+    } else this.isUnread = true;
+    if (this.isLarge) this.tail.push(chunk);
+    else if (this.isUnread || this.sizeBytes > this.options.holdMaxBytes) {
+      this.isLarge = true;
+      this.options.sendHead({ bodyBytes: null, costUsd: null });
+      this.tail = isKept ? [...this.chunks] : [...this.chunks, chunk];
+    }
+    if (this.isUnread) this.chunks = [];
+    return this.isLarge ? this.relayAllButTail() : true;
+  }
+
+  end(): void {
+    void this.settleAndEnd(null);
+  }
+
+  fail(failure: UpstreamFailure): void {
+    void this.settleAndEnd(failure);
+  }
+
+  private relayAllButTail(): boolean {
+    let isFlowing = true;
+    let waiting = this.tail.reduce((sum, { length }) => sum + length, 0);
+    for (;;) {
+      const [first] = this.tail;
+      if (first === undefined || waiting <= LARGE_TAIL_BYTES) return isFlowing;
+      const passing = Math.min(first.length, waiting - LARGE_TAIL_BYTES);
+      isFlowing = this.call.write(first.subarray(0, passing), () => { this.exchange.resume(); }) && isFlowing;
+      waiting -= passing;
+      if (passing === first.length) this.tail.shift();
+      else this.tail[0] = first.subarray(passing);
+    }
+  }
+
+  private async settleAndEnd(failure: UpstreamFailure | null): Promise<void> {
+    const { call, options, served } = this;
+    const reading = await this.read(failure);
+    const rating = rateCall(call, this.routed, served, reading);
+    const outcome = this.outcome(failure, reading);
+    const settled = await settleCall(options.journal, call, { served, reading, rating, outcome }, options.settleWaitMaxMs);
+    if (call.isClientGone) {
+      // Nobody is told its cost or its content: as with any answer that was not delivered, the
+      // provider's bill stands.
+      this.resolve({ kind: 'done' });
+    } else if (failure !== null) {
+      if (this.isLarge) call.response.destroy();
+      this.resolve(this.isLarge ? { kind: 'done' } : { kind: 'broken', failure });
+    } else if (settled.kind === 'timed_out') {
+      settled.withhold();
+      if (this.isLarge) call.response.destroy();
+      this.resolve(this.isLarge ? { kind: 'done' } : { kind: 'withheld' });
+    } else {
+      this.send(rating, settled.receipt.kind === 'settled' ? formatUsd(settled.receipt.costPicoUsd) : null);
+      this.resolve({ kind: 'done' });
+    }
+  }
+
+  private send(rating: Rating, costUsd: string | null): void {
+    const { response } = this.call;
+    if (this.isLarge) {
+      for (const chunk of this.tail) response.write(chunk);
+      response.end();
+      return;
+    }
+    const whole = this.chunks.length === 1 ? (this.chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.chunks);
+    const body = this.withCost(whole, rating);
+    this.options.sendHead({ bodyBytes: body.length, costUsd });
+    response.end(body);
+  }
+
+  private withCost(body: Buffer, rating: Rating): Buffer {
+    const isWanted = this.routed.marks.includesCost && this.options.encoding === null;
+    if (!isWanted || rating.state !== 'settled') return body;
+    const changed = insertCostIntoBody(body, {
+      costUsd: formatUsd(rating.costPicoUsd),
+      detailsJson: JSON.stringify({ provider: this.served.provider, currency: 'USD' }),
+    });
+    return changed ?? body;
+  }
+
+  private outcome(failure: UpstreamFailure | null, reading: AnswerReading): EventOutcome {
+    if (this.call.isCut) return 'aborted';
+    if (this.call.isClientGone) return 'client_gone';
+    const isError = failure !== null || this.served.status >= 400 || reading.firstError !== null;
+    return isError ? 'upstream_error' : 'complete';
+  }
+
+  private async read(failure: UpstreamFailure | null): Promise<AnswerReading> {
+    if (this.isUnread) {
+      // Too long to be read: what passed is all there is to estimate from.
+      return { ...NOTHING_READ, hasContent: this.served.status < 400, contentBytes: this.sizeBytes };
+    }
+    // Half a JSON document states no usage and is of no use to anybody.
+    if (failure !== null || this.sizeBytes === 0) return NOTHING_READ;
+    const body = await this.decoded(Buffer.concat(this.chunks));
+    if (body === null) return { ...NOTHING_READ, hasContent: this.served.status < 400 };
+    const reader = new AnswerReader('chat');
+    reader.readBody(body);
+    const reading = reader.reading();
+    // Of an error nothing is of use; usage that it states all the same is charged as stated.
+    return this.served.status < 400 ? reading : { ...reading, hasContent: false, contentBytes: 0 };
+  }
+
+  /** The body as text for reading; null when it cannot be decoded within bounds. */
+  private async decoded(body: Buffer): Promise<Buffer | null> {
+    if (this.options.encoding === null) return body;
+    const parts: Buffer[] = [];
+    const decoder = new BoundedDecoder(this.options.encoding, (chunk) => parts.push(chunk));
+    decoder.push(body);
+    await decoder.finish();
+    return decoder.isIncomplete ? null : Buffer.concat(parts);
+  }
+}

@@ -1,0 +1,29 @@
+import { Injectable } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { FastifyInstance } from 'fastify';
+import { ProxyService } from './proxy.service.js';
+
+/**
+ * Mounts the proxy on Fastify directly: no guard, pipe or interceptor, and bodies stay streams. A
+ * plugin of its own, so that its content-type parser is nobody else's.
+ */
+@Injectable()
+export class ProxyRoutes {
+  constructor(
+    private readonly host: HttpAdapterHost,
+    private readonly proxy: ProxyService,
+  ) {}
+
+  async mount(): Promise<void> {
+    const fastify: FastifyInstance = this.host.httpAdapter.getInstance();
+    await fastify.register((scope, _options, done) => {
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser('*', (_request, payload, parsed) => { parsed(null, payload); });
+      scope.post('/v1/chat/completions', (request, reply) => {
+        reply.hijack();
+        void this.proxy.chatCompletions(request.raw, reply.raw);
+      });
+      done();
+    });
+  }
+}

@@ -1,0 +1,273 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { createHmac, hkdfSync } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import { uuidv7 } from 'uuidv7';
+import { Catalog, type Route } from '../catalog/catalog.js';
+import type { Config } from '../config/config.js';
+import { CONFIG } from '../config/config.module.js';
+import { holdRequestOf, type HoldRequest } from '../domain/admission.js';
+import { errorStatus, refusal, type Refusal } from '../domain/errors.js';
+import { HOLD_CONSTANTS, worstCaseOf, type HoldConstants, type PricedRoute } from '../domain/worst-case.js';
+import { LOGGER } from '../http/http.module.js';
+import { MetricsService } from '../http/metrics.service.js';
+import type { Identity } from '../identity/identity.js';
+import { IdentityService } from '../identity/identity.service.js';
+import { Journal } from '../metering/journal.js';
+import { BufferBudget } from './buffer-budget.js';
+import { readChatRequest } from './body/chat-request.js';
+import { Call, type RoutedRequest } from './call.js';
+import { CallRegistry } from './call-registry.js';
+import { sendRefusal } from './error-answer.js';
+import { Forwarder } from './forwarder.js';
+import { readBody } from './read-body.js';
+import * as refusals from './refusals.js';
+import { readMarks, secretOf, type RequestMarks } from './request-headers.js';
+import { Upstreams } from './upstreams.js';
+
+/** A second 503 to the same token so soon is sent late: some clients repeat without a pause. */
+const UNAVAILABLE_AGAIN_MS = 5000;
+const UNAVAILABLE_DELAY_MS = 1000;
+const REMEMBERED_TOKENS_MAX = 10_000;
+/** What of a refused body is read and thrown away, so that the client sees the answer. */
+const DISCARD_MAX_BYTES = 64 * 1024 * 1024;
+const DISCARD_MAX_MS = 10_000;
+
+interface Identified {
+  readonly identity: Identity;
+  readonly secret: string;
+}
+
+/** The life of a proxied request: seven steps, each of which may end it. */
+@Injectable()
+export class ProxyService {
+  private readonly calls = new CallRegistry();
+  private readonly buffers: BufferBudget;
+  private readonly constants: HoldConstants;
+  private readonly bodyMacKey: Buffer;
+  private readonly forwarder: Forwarder;
+  private readonly lastUnavailable = new Map<string, number>();
+  private readonly pricedRoutes = new WeakMap<readonly Route[], readonly PricedRoute[]>();
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly identities: IdentityService,
+    private readonly catalog: Catalog,
+    private readonly journal: Journal,
+    private readonly metrics: MetricsService,
+    upstreams: Upstreams,
+  ) {
+    this.buffers = new BufferBudget(config.bufferMaxBytes);
+    this.constants = {
+      ...HOLD_CONSTANTS,
+      defaultOutputTokens: config.holdDefaultOutputTokens,
+      unknownPicoUsd: config.holdUnknownPicoUsd,
+      unpricedPicoUsd: config.unpricedHoldPicoUsd,
+    };
+    this.bodyMacKey = Buffer.from(hkdfSync('sha256', config.encryptionKey ?? '', '', 'idempotency body', 32));
+    this.forwarder = new Forwarder(config, catalog, journal, metrics, logger, upstreams, this.buffers, this.calls, (call, routed) =>
+      this.pauseAfterUnavailable(call, routed.identity),
+    );
+  }
+
+  async chatCompletions(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const call = new Call(uuidv7(), request, response);
+    this.calls.add(call);
+    this.metrics.inFlight.inc();
+    let identity: Identity | null = null;
+    let streamOf: string | null = null;
+    try {
+      // 1 identify
+      const identified = await this.identify(call);
+      if ('code' in identified) { await this.refuse(call, identified, null); return; }
+      identity = identified.identity;
+      const marks = this.marks(request, identified.identity);
+      if ('code' in marks) { await this.refuse(call, marks, identity); return; }
+
+      // 2 rate
+      if (this.calls.size > this.config.inFlightMax) { await this.refuse(call, refusals.OVERLOADED, identity); return; }
+
+      // 3 read and route
+      const routed = await this.readAndRoute(call, identified, marks);
+      if (routed === null) return;
+      if ('code' in routed) { await this.refuse(call, routed, identity); return; }
+      if (routed.facts.stream === true) {
+        const isTooMany = this.openStream(identity.tokenId);
+        if (isTooMany !== null) { await this.refuse(call, isTooMany, identity); return; }
+        streamOf = identity.tokenId;
+      }
+
+      // 4 admit
+      const refused = await this.admit(call, routed);
+      if (refused !== null) { await this.refuse(call, refused, identity); return; }
+
+      // 5 forward, 6 relay, 7 settle
+      const ended = await this.forwarder.forward(call, routed);
+      if (ended !== null) await this.refuse(call, ended, identity);
+    } catch (error) {
+      this.logger.error({ err: error, requestId: call.id }, 'a proxied request failed');
+      this.metrics.alarms.inc({ kind: 'internal_error' });
+      this.forwarder.release(call);
+      sendRefusal(response, refusals.INTERNAL_ERROR, { requestId: call.id, isDemo: this.config.isDemo });
+    } finally {
+      if (streamOf !== null) this.calls.closeStream(streamOf);
+      this.buffers.give(call.heldBodyBytes);
+      this.calls.remove(call);
+      this.metrics.inFlight.dec();
+      this.metrics.requests.inc({ route: 'chat_completions', status: String(response.statusCode) });
+      this.logger.info(
+        { requestId: call.id, token: identity?.tokenId, status: response.statusCode, durationMs: call.elapsedMs() },
+        'request',
+      );
+    }
+  }
+
+  /** Waits for the calls in flight; what is left after `graceMs` is cut, settled and ended. */
+  async drain(graceMs: number): Promise<void> {
+    if (await this.calls.empty(graceMs)) return;
+    this.logger.warn({ left: this.calls.size }, 'cutting the requests that are still in flight');
+    this.calls.cutAll();
+    await this.calls.empty(this.config.settleWaitMaxMs);
+  }
+
+  private async identify(call: Call): Promise<Identified | Refusal> {
+    const secret = secretOf(call.request.headers);
+    if (secret === null) return refusals.INVALID_TOKEN;
+    const remembered = this.identities.recall(secret);
+    const identity =
+      remembered === undefined
+        ? await this.identities.identify(secret, call.request.socket.remoteAddress ?? '')
+        : remembered;
+    if (identity === null) return refusals.INVALID_TOKEN;
+    if (!identity.scopes.has('inference')) {
+      return refusal('insufficient_scope', 'This token lacks the scope `inference`.');
+    }
+    return { identity, secret };
+  }
+
+  private marks(request: IncomingMessage, identity: Identity): RequestMarks | Refusal {
+    const marks = readMarks(request.headers);
+    if ('code' in marks || marks.billTo === null || marks.billTo === identity.slug) return marks;
+    return refusal('not_a_member', 'X-HF-Bill-To names an organization that this token cannot spend for.', {
+      param: 'X-HF-Bill-To',
+    });
+  }
+
+  private async readAndRoute(call: Call, { identity, secret }: Identified, marks: RequestMarks): Promise<RoutedRequest | Refusal | null> {
+    const { headers } = call.request;
+    const isJson = headers['content-type'] === undefined || /^application\/(?:[\w.-]+\+)?json\b/i.test(headers['content-type']);
+    const encoding = headers['content-encoding'] ?? 'identity';
+    if (!isJson || encoding !== 'identity') return refusals.UNSUPPORTED_MEDIA_TYPE;
+    const reading = await readBody(call.request, this.config.requestMaxBytes, this.buffers);
+    if (reading.kind === 'client_gone') {
+      call.response.destroy();
+      return null;
+    }
+    if (reading.kind !== 'read') return refusals.bodyRefusal(reading.kind, this.config.requestMaxBytes);
+    call.heldBodyBytes = reading.body.length;
+    const read = readChatRequest(reading.body);
+    if (!read.ok) return refusal(read.code, read.message, { param: read.field });
+    const { facts } = read;
+    if (facts.background === true) {
+      return refusal('invalid_request', '`background` is not supported here: answers must pass through.', { param: 'background' });
+    }
+    const resolution = this.catalog.resolve(facts.model ?? '', call.createdAt);
+    if (resolution.kind === 'not_supported') return refusals.notSupported(resolution);
+    return { identity, secret, marks, body: reading.body, facts, model: resolution.model, routes: resolution.routes };
+  }
+
+  private openStream(tokenId: string): Refusal | null {
+    if (this.calls.drainCount >= this.config.drainMaxConcurrent) return refusals.OVERLOADED;
+    if (this.calls.openStream(tokenId, this.config.streamsPerTokenMax)) return null;
+    return refusal('rate_limit_exceeded', `This token has ${this.config.streamsPerTokenMax} streams open already.`, { retryAfterS: 1 });
+  }
+
+  private async admit(call: Call, routed: RoutedRequest): Promise<Refusal | null> {
+    const { identity, marks, body } = routed;
+    const result = await this.journal.admit({
+      id: call.id,
+      createdAt: call.createdAt,
+      accountId: identity.accountId,
+      memberId: identity.memberId,
+      tokenId: identity.tokenId,
+      upstream: routed.routes[0]?.upstream ?? '',
+      model: routed.model,
+      task: 'chat',
+      isStream: routed.facts.stream === true,
+      tags: marks.tags,
+      sessionId: marks.sessionId ?? routed.facts.sessionId?.slice(0, 256).replaceAll('\0', '').toWellFormed() ?? null,
+      clientRequestId: marks.clientRequestId,
+      hold: this.holdOf(routed),
+      idempotency:
+        marks.idempotencyKey === null
+          ? null
+          : { key: marks.idempotencyKey, bodyMac: createHmac('sha256', this.bodyMacKey).update(body).digest() },
+    });
+    if (result.kind !== 'admitted') return refusals.admissionRefusal(result);
+    call.event = result.event;
+    return null;
+  }
+
+  private holdOf({ facts, routes }: RoutedRequest): HoldRequest {
+    let priced = this.pricedRoutes.get(routes);
+    if (priced === undefined) {
+      priced = pricedRoutesOf(routes);
+      this.pricedRoutes.set(routes, priced);
+    }
+    return holdRequestOf(
+      worstCaseOf(
+        {
+          facts: facts.input,
+          outputs: facts.outputs,
+          callerMaxOutputTokens: facts.callerMaxOutputTokens,
+          routes: priced,
+        },
+        this.constants,
+      ),
+    );
+  }
+
+  private async refuse(call: Call, refused: Refusal, identity: Identity | null): Promise<void> {
+    this.metrics.refusals.inc({ code: refused.code });
+    if (errorStatus(refused.code) === 503 && identity !== null) await this.pauseAfterUnavailable(call, identity);
+    if (!call.request.complete) discardBody(call);
+    sendRefusal(call.response, refused, { requestId: call.id, isDemo: this.config.isDemo });
+  }
+
+  /** The second 503 to a token within five seconds waits a second. */
+  private async pauseAfterUnavailable(call: Call, { tokenId }: Identity): Promise<void> {
+    const now = performance.now();
+    const last = this.lastUnavailable.get(tokenId);
+    if (this.lastUnavailable.size >= REMEMBERED_TOKENS_MAX) this.lastUnavailable.clear();
+    this.lastUnavailable.set(tokenId, now);
+    if (last === undefined || now - last > UNAVAILABLE_AGAIN_MS || call.isClientGone) return;
+    await new Promise((wake) => setTimeout(wake, UNAVAILABLE_DELAY_MS));
+  }
+}
+
+/** One entry per provider and set of prices that may apply. */
+function pricedRoutesOf(routes: readonly Route[]): readonly PricedRoute[] {
+  return routes.flatMap(({ candidates }) =>
+    candidates.flatMap(({ contextLength, prices }): PricedRoute[] =>
+      prices.length === 0
+        ? [{ contextLength, prices: new Map() }]
+        : prices.map((rows) => ({ contextLength, prices: rows })),
+    ),
+  );
+}
+
+/** Lets the rest of a refused body run into nothing, so that the client gets to read the answer. */
+function discardBody({ request, response }: Call): void {
+  let discarded = 0;
+  response.shouldKeepAlive = false;
+  const timer = setTimeout(() => request.destroy(), DISCARD_MAX_MS);
+  timer.unref();
+  request
+    .on('data', (chunk: Buffer) => {
+      discarded += chunk.length;
+      if (discarded > DISCARD_MAX_BYTES) request.destroy();
+    })
+    .once('close', () => { clearTimeout(timer); });
+  request.resume();
+}
