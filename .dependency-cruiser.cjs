@@ -56,8 +56,8 @@ module.exports = {
       comment:
         'Only app.module, jobs and cli import payments and reconciliation; these two do not import each other.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(app\\.module\\.ts$|jobs/|cli/)' },
-      to: { path: '^src/(payments|reconciliation)/' },
+      from: { path: '^src/([^/]+)', pathNot: '^src/(app\\.module\\.ts$|jobs/|cli/)' },
+      to: { path: '^src/(payments|reconciliation)/', pathNot: '^src/$1/' },
     },
     {
       name: 'simulator-is-independent',

@@ -89,6 +89,9 @@ export default tseslint.config(
     languageOptions: {
       globals: {
         process: 'readonly',
+        Buffer: 'readonly',
+        console: 'readonly',
+        performance: 'readonly',
         module: 'readonly',
         setTimeout: 'readonly',
         clearTimeout: 'readonly',

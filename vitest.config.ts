@@ -12,6 +12,9 @@ const plugins = [
   }),
 ];
 
+const POSTGRES = 'test/support/global-setup.ts';
+const BUILD = 'scripts/build-before-tests.mjs';
+
 export default defineConfig({
   test: {
     reporters: ['default'],
@@ -28,10 +31,21 @@ export default defineConfig({
         plugins,
         test: {
           name: 'integration',
-          include: ['test/integration/**/*.spec.ts', 'test/e2e/**/*.spec.ts'],
-          globalSetup: ['test/support/global-setup.ts'],
+          include: ['test/integration/**/*.spec.ts'],
+          globalSetup: [POSTGRES],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          maxWorkers: 2,
+        },
+      },
+      {
+        plugins,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.spec.ts'],
+          globalSetup: [BUILD, POSTGRES],
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
           maxWorkers: 2,
         },
       },

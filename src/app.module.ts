@@ -6,6 +6,7 @@ import { HttpModule } from './http/http.module.js';
 import { IdentityModule } from './identity/identity.module.js';
 import { MeteringModule } from './metering/metering.module.js';
 import { OperationModule } from './operation/operation.module.js';
+import { ProxyModule } from './proxy/proxy.module.js';
 import { UsageModule } from './usage/usage.module.js';
 
 /** The table of contents. */
@@ -17,6 +18,7 @@ import { UsageModule } from './usage/usage.module.js';
     IdentityModule,
     CatalogModule,
     MeteringModule,
+    ProxyModule,
     UsageModule,
     OperationModule,
   ],

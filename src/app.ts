@@ -6,6 +6,8 @@ import type { Config } from './config/config.js';
 import { configFrom, withConfig } from './config/config.module.js';
 import type { Environment } from './config/environment.js';
 import { createLogger, NestLogger } from './http/logger.js';
+import { setupOpenApi } from './operation/openapi.js';
+import { ProxyRoutes } from './proxy/proxy.routes.js';
 
 /** Sockets outlive a balancer's idle time, so that it never reuses one that we just closed. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
@@ -43,6 +45,8 @@ async function build(config: Config): Promise<NestFastifyApplication> {
     abortOnError: false,
   });
   try {
+    await app.get(ProxyRoutes, { strict: false }).mount();
+    setupOpenApi(app);
     await app.init();
     await app.getHttpAdapter().getInstance().ready();
   } catch (error) {

@@ -1,10 +1,13 @@
 import { Module } from '@nestjs/common';
 import { loadConfig, type Config } from './config.js';
 import type { Environment } from './environment.js';
+import { loadEncryptionKey } from './secrets.js';
 import { StartupError } from './startup-error.js';
 
 /** Injection token of the typed configuration. */
 export const CONFIG = Symbol('CONFIG');
+/** Injection token of the 32 bytes that encrypt secrets at rest (a Buffer). */
+export const ENCRYPTION_KEY = Symbol('ENCRYPTION_KEY');
 
 let current: Config | null = null;
 let lastBuild: Promise<unknown> = Promise.resolve();
@@ -41,7 +44,10 @@ function configOfThisBuild(): Config {
 }
 
 @Module({
-  providers: [{ provide: CONFIG, useFactory: configOfThisBuild }],
-  exports: [CONFIG],
+  providers: [
+    { provide: CONFIG, useFactory: configOfThisBuild },
+    { provide: ENCRYPTION_KEY, inject: [CONFIG], useFactory: loadEncryptionKey },
+  ],
+  exports: [CONFIG, ENCRYPTION_KEY],
 })
 export class ConfigModule {}

@@ -1,5 +1,5 @@
 import { Controller, Get, Query, UseGuards } from '@nestjs/common';
-import { ApiOkResponse, ApiProperty } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiProperty } from '@nestjs/swagger';
 import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
 import { PageQuery, pageOf, readCursor } from '../http/pagination.js';
@@ -45,6 +45,7 @@ export class AuditController {
   ) {}
 
   @Get()
+  @ApiOperation({ summary: 'Who did what', description: 'Newest first. Operator only.' })
   @ApiOkResponse({ type: AuditPage })
   async list(
     @Query() { limit, cursor }: PageQuery,

@@ -1,5 +1,11 @@
 import { Controller, Get, UseGuards } from '@nestjs/common';
-import { ApiExtraModels, ApiOkResponse, ApiProperty, getSchemaPath } from '@nestjs/swagger';
+import {
+  ApiExtraModels,
+  ApiOkResponse,
+  ApiOperation,
+  ApiProperty,
+  getSchemaPath,
+} from '@nestjs/swagger';
 import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
 import type { Plain } from '../http/plain.js';
@@ -35,6 +41,7 @@ export class MeController {
   ) {}
 
   @Get()
+  @ApiOperation({ summary: 'Who am I' })
   @ApiOkResponse({
     schema: {
       oneOf: [{ $ref: getSchemaPath(OperatorView) }, { $ref: getSchemaPath(TokenCallerView) }],

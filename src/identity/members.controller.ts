@@ -10,7 +10,12 @@ import {
   Query,
   UseGuards,
 } from '@nestjs/common';
-import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse } from '@nestjs/swagger';
+import {
+  ApiCreatedResponse,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+} from '@nestjs/swagger';
 import { CurrentActor, type Actor } from '../http/actor.js';
 import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
@@ -39,6 +44,7 @@ export class MembersController {
   ) {}
 
   @Post()
+  @ApiOperation({ summary: 'Add a member', description: 'Scope members.write.' })
   @ApiCreatedResponse({ type: MemberView })
   async create(
     @Param('slug') slug: string,
@@ -51,6 +57,7 @@ export class MembersController {
   }
 
   @Get()
+  @ApiOperation({ summary: 'The members', description: 'Oldest first. Scope members.write.' })
   @ApiOkResponse({ type: MembersPage })
   async list(
     @Param('slug') slug: string,
@@ -64,6 +71,7 @@ export class MembersController {
   }
 
   @Patch(':id')
+  @ApiOperation({ summary: 'Change a member', description: 'Scope members.write.' })
   @ApiOkResponse({ type: MemberView })
   async update(
     @Param('slug') slug: string,
@@ -77,6 +85,10 @@ export class MembersController {
   }
 
   @Delete(':id')
+  @ApiOperation({
+    summary: 'Remove a member and revoke his tokens',
+    description: 'Scope members.write.',
+  })
   @HttpCode(204)
   @ApiNoContentResponse({ description: 'Removed; his tokens are revoked.' })
   async remove(

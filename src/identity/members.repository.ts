@@ -125,10 +125,18 @@ export class MembersRepository {
   }
 }
 
-/** Under lock: no token is made for him meanwhile. */
+/**
+ * Under lock: no token is made for him meanwhile. Two statements: what is read was committed before
+ * the lock was got, the joined row included.
+ */
 async function lockMember(tx: Transaction, accountId: string, id: string): Promise<Member | null> {
+  await tx.$queryRawUnsafe(
+    `SELECT 1 FROM members WHERE account_id = $1::text::uuid AND id = $2::text::uuid FOR NO KEY UPDATE`,
+    accountId,
+    id,
+  );
   const [record] = await tx.$queryRawUnsafe<MemberRecord[]>(
-    `${SELECT_MEMBERS} AND m.id = $2::text::uuid FOR UPDATE OF m`,
+    `${SELECT_MEMBERS} AND m.id = $2::text::uuid`,
     accountId,
     id,
   );

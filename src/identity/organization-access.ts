@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { refusal, TollgateError } from '../domain/errors.js';
 import type { Caller, Scope } from '../http/caller.js';
-import type { Organization } from './organization.js';
+import { isSlug, type Organization } from './organization.js';
 import { OrganizationsRepository } from './organizations.repository.js';
 import { DEFAULT_SCOPES } from './token.js';
 
@@ -42,7 +42,7 @@ export class OrganizationAccess {
   ): Promise<Organization> {
     if (caller.kind === 'token' && caller.slug !== slug) throw notFound('organization');
     this.requireScope(caller, scopes);
-    const organization = await this.organizations.findBySlug(slug);
+    const organization = isSlug(slug) ? await this.organizations.findBySlug(slug) : null;
     if (organization === null) throw notFound('organization');
     return organization;
   }

@@ -4,6 +4,13 @@ export type Plan = (typeof PLANS)[number];
 export const ROLES = ['owner', 'admin', 'billing', 'member'] as const;
 export type Role = (typeof ROLES)[number];
 
+const SLUG = /^[a-z0-9-]{2,40}$/;
+
+/** Text that can be a slug at all; whatever else a path holds never reaches a query. */
+export function isSlug(text: string): boolean {
+  return SLUG.test(text);
+}
+
 /** Who pays. Amounts in pico-USD; null: no limit. */
 export interface Organization {
   readonly id: string;

@@ -1,5 +1,5 @@
 import { Body, Controller, Get, Param, Patch, Post, Put, Query, UseGuards } from '@nestjs/common';
-import { ApiCreatedResponse, ApiOkResponse } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { CurrentActor, type Actor } from '../http/actor.js';
 import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
@@ -29,6 +29,10 @@ export class OrganizationsController {
   ) {}
 
   @Post()
+  @ApiOperation({
+    summary: 'Create an organization',
+    description: 'Operator only. Pay-as-you-go is off on the free plan and on otherwise.',
+  })
   @ApiCreatedResponse({ type: OrganizationView })
   async create(
     @Body() body: CreateOrganization,
@@ -40,6 +44,7 @@ export class OrganizationsController {
   }
 
   @Get()
+  @ApiOperation({ summary: 'All organizations', description: 'By slug. Operator only.' })
   @ApiOkResponse({ type: OrganizationsPage })
   async list(
     @Query() { limit, cursor }: PageQuery,
@@ -52,6 +57,10 @@ export class OrganizationsController {
   }
 
   @Get(':slug')
+  @ApiOperation({
+    summary: 'One organization with its limits',
+    description: 'Scope usage.read, billing.read or limits.write.',
+  })
   @ApiOkResponse({ type: OrganizationView })
   async get(
     @Param('slug') slug: string,
@@ -62,6 +71,10 @@ export class OrganizationsController {
   }
 
   @Patch(':slug')
+  @ApiOperation({
+    summary: 'Change name, plan or seats',
+    description: 'Operator only. The limits stay as they are.',
+  })
   @ApiOkResponse({ type: OrganizationView })
   async update(
     @Param('slug') slug: string,
@@ -76,6 +89,11 @@ export class OrganizationsController {
   }
 
   @Put(':slug/limits')
+  @ApiOperation({
+    summary: 'Set the limits',
+    description:
+      'Scope limits.write. Only the operator goes past maxSpendLimitUsd. What is optional and left out stays as it is.',
+  })
   @ApiOkResponse({ type: OrganizationView })
   async setLimits(
     @Param('slug') slug: string,

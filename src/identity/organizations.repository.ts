@@ -155,12 +155,13 @@ export class OrganizationsRepository {
   }
 }
 
+/** Two statements: what is read was committed before the lock was got, the joined row included. */
 async function lockAccount(tx: Transaction, id: string): Promise<Organization> {
-  const found = await firstOf(
-    tx,
-    `${SELECT_ORGANIZATIONS} AND a.id = $1::text::uuid FOR NO KEY UPDATE OF a`,
+  await tx.$queryRawUnsafe(
+    `SELECT 1 FROM accounts WHERE id = $1::text::uuid FOR NO KEY UPDATE`,
     id,
   );
+  const found = await firstOf(tx, `${SELECT_ORGANIZATIONS} AND a.id = $1::text::uuid`, id);
   if (found === null) throw new Error(`organization ${id} is missing`);
   return found;
 }

@@ -7,7 +7,13 @@ import { formatUsd } from '../domain/money.js';
 import { periodOf } from '../domain/periods.js';
 import type { Actor } from '../http/actor.js';
 import { decideLimits, type LimitsRefused, type LimitsRequest } from './limit-change.js';
-import type { Organization, OrganizationChange, OrganizationLimits, Plan } from './organization.js';
+import {
+  isSlug,
+  type Organization,
+  type OrganizationChange,
+  type OrganizationLimits,
+  type Plan,
+} from './organization.js';
 import { OrganizationsRepository } from './organizations.repository.js';
 
 export interface NewOrganization {
@@ -25,7 +31,7 @@ export class OrganizationsService {
   ) {}
 
   async find(slug: string): Promise<Organization | null> {
-    return this.organizations.findBySlug(slug);
+    return isSlug(slug) ? this.organizations.findBySlug(slug) : null;
   }
 
   async list(limit: number, afterSlug: string | null): Promise<readonly Organization[]> {

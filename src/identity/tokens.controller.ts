@@ -10,7 +10,12 @@ import {
   Query,
   UseGuards,
 } from '@nestjs/common';
-import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse } from '@nestjs/swagger';
+import {
+  ApiCreatedResponse,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+} from '@nestjs/swagger';
 import { CurrentActor, type Actor } from '../http/actor.js';
 import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
@@ -41,6 +46,11 @@ export class TokensController {
   ) {}
 
   @Post('organizations/:slug/tokens')
+  @ApiOperation({
+    summary: 'Make a token',
+    description:
+      'The secret is in this answer only. Scope tokens.write; a token hands on no scope that it lacks.',
+  })
   @ApiCreatedResponse({ type: CreatedToken })
   async create(
     @Param('slug') slug: string,
@@ -55,6 +65,10 @@ export class TokensController {
   }
 
   @Get('organizations/:slug/tokens')
+  @ApiOperation({
+    summary: 'The tokens',
+    description: 'Newest first, revoked ones too. Scope tokens.write.',
+  })
   @ApiOkResponse({ type: TokensPage })
   async list(
     @Param('slug') slug: string,
@@ -68,6 +82,7 @@ export class TokensController {
   }
 
   @Patch('tokens/:id')
+  @ApiOperation({ summary: 'Change a token', description: 'Scope tokens.write.' })
   @ApiOkResponse({ type: TokenView })
   async update(
     @Param('id') id: string,
@@ -81,6 +96,7 @@ export class TokensController {
   }
 
   @Delete('tokens/:id')
+  @ApiOperation({ summary: 'Revoke a token', description: 'Scope tokens.write.' })
   @HttpCode(204)
   @ApiNoContentResponse({ description: 'Revoked, everywhere within a second.' })
   async revoke(

@@ -150,9 +150,11 @@ export class TokensRepository {
   }
 }
 
+/** Two statements: what is read was committed before the lock was got, the joined row included. */
 async function lockToken(tx: Transaction, id: string): Promise<Token> {
+  await tx.$queryRawUnsafe(`SELECT 1 FROM tokens WHERE id = $1::text::uuid FOR NO KEY UPDATE`, id);
   const [record] = await tx.$queryRawUnsafe<TokenRecord[]>(
-    `${SELECT_TOKENS} WHERE t.id = $1::text::uuid FOR NO KEY UPDATE OF t`,
+    `${SELECT_TOKENS} WHERE t.id = $1::text::uuid`,
     id,
   );
   if (record === undefined) throw new Error(`token ${id} is missing`);

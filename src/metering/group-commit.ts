@@ -121,8 +121,7 @@ export class GroupCommitJournal extends Journal {
     return this.end(event, ending, 'unpriced');
   }
 
-  /** Resolves once nothing is queued or being written. */
-  async idle(): Promise<void> {
+  override async idle(): Promise<void> {
     if (!this.isRunning && this.queued === 0 && this.lanes.size === 0) return;
     await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
   }

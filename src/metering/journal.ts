@@ -135,6 +135,8 @@ export abstract class Journal {
   abstract settle(event: OpenEventRef, ending: Ending): SettlementTicket;
   /** Settles events that waited for a price. */
   abstract settleUnpriced(event: OpenEventRef, ending: Ending): SettlementTicket;
+  /** Resolves once nothing waits for a commit. */
+  abstract idle(): Promise<void>;
 }
 
 export function refOf(event: AdmittedEvent): OpenEventRef {

@@ -12,6 +12,8 @@ import { OwnersRepository } from './owners.repository.js';
 const HEARTBEAT_MS = 1000;
 /** A heartbeat older than this, with the owner's lock free, is a dead process. */
 export const STALE_MS = 5000;
+/** How long a stopping process waits for its last commits. */
+const IDLE_MAX_MS = 10_000;
 const PRUNE_EVERY_BEATS = 60;
 const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 
@@ -47,6 +49,8 @@ export class SweeperService implements OnApplicationBootstrap, OnApplicationShut
     this.isStopping = true;
     if (this.timer !== null) clearTimeout(this.timer);
     await this.running;
+    // What is not written by then is released by whoever finds this owner dead.
+    await Promise.race([this.journal.idle(), new Promise((wake) => setTimeout(wake, IDLE_MAX_MS).unref())]);
     await this.owners.forget(this.ownerId).catch(() => undefined);
     await this.lock.release();
   }

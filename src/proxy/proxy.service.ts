@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import { Catalog, type Route } from '../catalog/catalog.js';
 import type { Config } from '../config/config.js';
-import { CONFIG } from '../config/config.module.js';
+import { CONFIG, ENCRYPTION_KEY } from '../config/config.module.js';
 import { holdRequestOf, type HoldRequest } from '../domain/admission.js';
 import { errorStatus, refusal, type Refusal } from '../domain/errors.js';
 import { HOLD_CONSTANTS, worstCaseOf, type HoldConstants, type PricedRoute } from '../domain/worst-case.js';
@@ -51,6 +51,7 @@ export class ProxyService {
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
+    @Inject(ENCRYPTION_KEY) encryptionKey: Buffer,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly identities: IdentityService,
     private readonly catalog: Catalog,
@@ -65,7 +66,7 @@ export class ProxyService {
       unknownPicoUsd: config.holdUnknownPicoUsd,
       unpricedPicoUsd: config.unpricedHoldPicoUsd,
     };
-    this.bodyMacKey = Buffer.from(hkdfSync('sha256', config.encryptionKey ?? '', '', 'idempotency body', 32));
+    this.bodyMacKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'idempotency body', 32));
     this.forwarder = new Forwarder(config, catalog, journal, metrics, logger, upstreams, this.buffers, this.calls, (call, routed) =>
       this.pauseAfterUnavailable(call, routed.identity),
     );
