@@ -44,11 +44,12 @@ interface Started {
 
 /** @throws StartupError with a message for the operator; then nothing is left running. */
 async function start(environment: Environment): Promise<Started> {
-  const settings = configFrom(environment);
-  dieOfBugs(settings);
+  // Before anything else: a misspelt name is often why the right one is missed.
   for (const { name, meant } of nearMisses(environment)) {
     complain(`the variable ${name} means nothing here: did you mean ${meant}?`);
   }
+  const settings = configFrom(environment);
+  dieOfBugs(settings);
   if (!settings.isDemo) return serve(settings, null);
   const demo = await startDemoUpstream();
   say(demoGreeting(demo.url, settings));

@@ -2,9 +2,11 @@ import { ANY_MODEL, rowsInForce, type PriceRow, type RowsByUnit } from '../domai
 import {
   closestModels,
   isPriced,
+  knownModel,
   parseAskedModel,
   routesFor,
   unknownModel,
+  type KnownModel,
   type ModelOffers,
   type Offer,
   type Resolution,
@@ -86,7 +88,7 @@ export class CatalogSnapshot {
     private readonly options: SnapshotOptions,
     private readonly models: ReadonlyMap<string, StoredModel>,
     private readonly routes: ReadonlyMap<string, readonly StoredRoute[]>,
-    private readonly listedIds: readonly string[],
+    private readonly listed: readonly KnownModel[],
     /** By upstream and provider, then by model. */
     private readonly rows: ReadonlyMap<string, ReadonlyMap<string, readonly PriceRow[]>>,
     private readonly all: ReadonlyMap<string, readonly PriceRow[]>,
@@ -124,7 +126,7 @@ export class CatalogSnapshot {
       options,
       models,
       routes,
-      stored.models.filter(({ isListed }) => isListed).map(({ id }) => id),
+      stored.models.filter(({ isListed }) => isListed).map(({ id }) => knownModel(id)),
       rows,
       all,
       new Map(stored.providers.map((provider) => [provider.slug, provider])),
@@ -140,17 +142,13 @@ export class CatalogSnapshot {
 
   /** Whether a catalogue was ever read. */
   get hasModels(): boolean {
-    return this.listedIds.length > 0;
+    return this.listed.length > 0;
   }
 
   /** The same answer for the same text until a price changes: computed once. */
   resolve(text: string, at: Date): Resolution {
     if (text.length > REMEMBERED_MAX_CHARS) return this.resolveAfresh(text, at);
-    const atMs = at.getTime();
-    if (atMs < this.remembered.fromMs || atMs >= this.remembered.untilMs) {
-      this.remembered = { ...this.spanAround(atMs), byText: new Map() };
-    }
-    const { byText } = this.remembered;
+    const { byText } = this.spanAt(at);
     let resolution = byText.get(text);
     if (resolution === undefined) {
       resolution = this.resolveAfresh(text, at);
@@ -158,6 +156,11 @@ export class CatalogSnapshot {
       byText.set(text, resolution);
     }
     return resolution;
+  }
+
+  /** The same object for as long as no price changes. */
+  stateAt(at: Date): object {
+    return this.spanAt(at);
   }
 
   /** What `neverAsked` says has changed. */
@@ -173,33 +176,34 @@ export class CatalogSnapshot {
     return rowsInForce(this.rowsFor(upstream, provider, key.model), key);
   }
 
-  /** The listed models, or the one asked for, with their listed providers. */
-  served(at: Date, id?: string): readonly ServedModel[] {
-    const ids = id === undefined ? this.listedIds : [id];
-    return ids.flatMap((one) => {
-      const model = this.models.get(one);
-      if (model?.isListed !== true) return [];
-      const routes = (this.routes.get(one) ?? [])
-        .filter(({ isListed, provider }) => isListed && this.isEnabled(provider))
-        .map((route) => ({
-          ...route,
-          prices: this.pricesInForce(this.upstream, route.provider, {
-            model: one,
-            condition: null,
-            at,
-          }),
-        }));
-      return [{ model, routes }];
-    });
+  /** The listed models with their listed providers; each is made when it is asked for. */
+  *served(at: Date): Generator<ServedModel> {
+    for (const { id } of this.listed) {
+      const served = this.servedModel(at, id);
+      if (served !== null) yield served;
+    }
+  }
+
+  servedModel(at: Date, id: string): ServedModel | null {
+    const model = this.models.get(id);
+    if (model?.isListed !== true) return null;
+    const key = { model: id, condition: null, at };
+    const routes = (this.routes.get(id) ?? [])
+      .filter(({ isListed, provider }) => isListed && this.isEnabled(provider))
+      .map((route) => ({
+        ...route,
+        prices: this.pricesInForce(this.upstream, route.provider, key),
+      }));
+    return { model, routes };
   }
 
   /** The listed id that is this one but for its slashes (`org/name` asked for as `orgname`). */
   idWithoutSlash(text: string): string | null {
-    return this.listedIds.find((id) => id.replaceAll('/', '') === text) ?? null;
+    return this.listed.find(({ id }) => id.replaceAll('/', '') === text)?.id ?? null;
   }
 
   closestTo(id: string): readonly string[] {
-    return closestModels(id, this.listedIds);
+    return closestModels(id, this.listed);
   }
 
   private resolveAfresh(text: string, at: Date): Resolution {
@@ -290,6 +294,14 @@ export class CatalogSnapshot {
     return this.options.neverAsked.has(provider)
       ? { ...behaviour, streamUsage: 'never' }
       : behaviour;
+  }
+
+  private spanAt(at: Date): Remembered {
+    const atMs = at.getTime();
+    if (atMs < this.remembered.fromMs || atMs >= this.remembered.untilMs) {
+      this.remembered = { ...this.spanAround(atMs), byText: new Map() };
+    }
+    return this.remembered;
   }
 
   /** The longest span around an instant in which no resolution changes. */

@@ -2,13 +2,41 @@ import { Module } from '@nestjs/common';
 import { ConfigModule } from '../config/config.module.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { HttpModule } from '../http/http.module.js';
+import { IdentityModule } from '../identity/identity.module.js';
+import { MeteringModule } from '../metering/metering.module.js';
 import { Catalog } from './catalog.js';
 import { CatalogRepository } from './catalog.repository.js';
 import { CatalogService } from './catalog.service.js';
+import { Clock, SystemClock } from './clock.js';
+import { ModelsController } from './models.controller.js';
+import { ModelsService } from './models.service.js';
+import { PriceBookRepository } from './price-book.repository.js';
+import { PriceSyncService } from './price-sync.service.js';
+import { PricesController } from './prices.controller.js';
+import { PricesRepository } from './prices.repository.js';
+import { PricesService } from './prices.service.js';
+import { RouterCatalogueClient } from './router-catalogue.client.js';
+import { UnpricedEventsRepository } from './unpriced-events.repository.js';
+import { UnpricedEventsService } from './unpriced-events.service.js';
 
+/** Models, providers, the price book, and where a request may go. */
 @Module({
-  imports: [ConfigModule, DatabaseModule, HttpModule],
-  providers: [CatalogRepository, CatalogService, { provide: Catalog, useExisting: CatalogService }],
-  exports: [Catalog, CatalogService],
+  imports: [ConfigModule, DatabaseModule, HttpModule, IdentityModule, MeteringModule],
+  controllers: [ModelsController, PricesController],
+  providers: [
+    CatalogRepository,
+    CatalogService,
+    { provide: Catalog, useExisting: CatalogService },
+    { provide: Clock, useClass: SystemClock },
+    PriceBookRepository,
+    PricesRepository,
+    PricesService,
+    PriceSyncService,
+    RouterCatalogueClient,
+    UnpricedEventsRepository,
+    UnpricedEventsService,
+    ModelsService,
+  ],
+  exports: [Catalog, CatalogService, PriceSyncService, PricesService, UnpricedEventsService],
 })
 export class CatalogModule {}

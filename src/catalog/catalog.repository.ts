@@ -39,7 +39,7 @@ interface ProviderRecord {
 }
 
 /** Rows a query: reading them turns them into objects in one go, and requests wait meanwhile. */
-const PAGE = 1_000;
+const PAGE = 500;
 const READ_TIMEOUT_MS = 30_000;
 
 /** What the store knows of models, providers and prices. */
@@ -47,14 +47,14 @@ const READ_TIMEOUT_MS = 30_000;
 export class CatalogRepository {
   constructor(private readonly database: DatabaseService) {}
 
-  /** Everything at one moment of the database. */
-  async read(upstream: string): Promise<StoredCatalog> {
+  /** Everything at one moment of the database, but for prices that ended before an instant. */
+  async read(upstream: string, endedAfter: Date): Promise<StoredCatalog> {
     return this.database.prisma.$transaction(
       async (tx) => ({
         upstream,
         models: await readModels(tx, upstream),
         routes: await readRoutes(tx, upstream),
-        prices: await readPrices(tx),
+        prices: await readPrices(tx, endedAfter),
         providers: await readProviders(tx),
       }),
       { isolationLevel: 'RepeatableRead', maxWait: READ_TIMEOUT_MS, timeout: READ_TIMEOUT_MS },
@@ -114,12 +114,15 @@ async function readRoutes(tx: Transaction, upstream: string): Promise<readonly S
   }
 }
 
-async function readPrices(tx: Transaction): Promise<readonly PriceRow[]> {
+async function readPrices(tx: Transaction, endedAfter: Date): Promise<readonly PriceRow[]> {
   const prices: PriceRow[] = [];
   for (;;) {
     const records = await tx.$queryRawUnsafe<PriceRecord[]>(
-      `SELECT ${PRICE_COLUMNS} FROM prices WHERE id > $1::bigint ORDER BY id LIMIT ${PAGE}`,
+      `SELECT ${PRICE_COLUMNS} FROM prices
+       WHERE id > $1::bigint AND (effective_to IS NULL OR effective_to > $2::timestamptz)
+       ORDER BY id LIMIT ${PAGE}`,
       prices.at(-1)?.id ?? 0n,
+      endedAfter.toISOString(),
     );
     for (const record of records) prices.push(priceRowOf(record));
     if (records.length < PAGE) return prices;

@@ -10,10 +10,13 @@ import { MetricsService } from '../http/metrics.service.js';
 import { CatalogSnapshot, type ServedModel, type SnapshotOptions } from './catalog-snapshot.js';
 import { Catalog, DEFAULT_UPSTREAM, type PriceKey } from './catalog.js';
 import { CatalogRepository } from './catalog.repository.js';
+import { Clock } from './clock.js';
 
 /** Many notices come at once; a replacing price starts 2 s after its commit, so there is time. */
 const DEBOUNCE_MS = 50;
 const RETRY_MS = 500;
+/** Nothing stays open for as long as this: no admission can be older than a price kept in memory. */
+const ENDED_KEPT_MS = 35 * 24 * 3600 * 1000;
 
 /**
  * The catalogue and the price book in memory. Read at boot, after every notice of a change, after a
@@ -34,6 +37,7 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
   constructor(
     private readonly repository: CatalogRepository,
     private readonly notifications: NotificationsService,
+    private readonly clock: Clock,
     private readonly metrics: MetricsService,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -100,9 +104,19 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
     });
   }
 
-  /** The listed models, or one of them, as they are served now. */
-  served(at: Date, id?: string): readonly ServedModel[] {
-    return this.snapshot.served(at, id);
+  /** The listed models as they are served at an instant; each is made when it is asked for. */
+  served(at: Date): Iterable<ServedModel> {
+    return this.snapshot.served(at);
+  }
+
+  /** One of them; null: there is none of this id. */
+  servedModel(at: Date, id: string): ServedModel | null {
+    return this.snapshot.servedModel(at, id);
+  }
+
+  /** The same object for as long as `served` says the same. */
+  stateAt(at: Date): object {
+    return this.snapshot.stateAt(at);
   }
 
   idWithoutSlash(text: string): string | null {
@@ -128,7 +142,8 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
     try {
       do {
         this.isChangedSince = false;
-        const stored = await this.repository.read(DEFAULT_UPSTREAM);
+        const endedAfter = new Date(this.clock.now().getTime() - ENDED_KEPT_MS);
+        const stored = await this.repository.read(DEFAULT_UPSTREAM, endedAfter);
         this.snapshot = await CatalogSnapshot.build(stored, this.options);
         // Set by a call that came while this was being read.
       } while (this.hasChangedSince());

@@ -17,7 +17,7 @@ export interface PriceKey {
 export abstract class Catalog {
   /** Routes for the `model` a caller wrote (`org/name`, `org/name:suffix`). */
   abstract resolve(modelText: string, at: Date): Resolution;
-  /** Every price row of a provider, past and future, for `rowsInForce`. */
+  /** Every price row of a provider, of the last 35 days and to come, for `rowsInForce`. */
   abstract priceRows(upstream: string, provider: string): readonly PriceRow[];
   /**
    * `rowsInForce` of a provider's rows, looked up by model instead of searched: what the settlement

@@ -82,16 +82,15 @@ export function placeRow(
     if (inForce !== undefined || own.some((row) => isInForce(row, at))) return inForce;
     return any.find((row) => isInForce(row, at));
   };
+  const lead = new Date(now.getTime() + REPLACEMENT_LEAD_MS);
   let start = from ?? now;
   const isPast = start.getTime() < now.getTime();
-  if (!isPast) {
-    const leadMs = now.getTime() + REPLACEMENT_LEAD_MS;
-    if (start.getTime() < leadMs && pricingAt(start) !== undefined) start = new Date(leadMs);
-  }
+  const isSoon = !isPast && start.getTime() < lead.getTime();
+  if (isSoon && firstIn(pricingAt, rows, start, lead) !== null) start = lead;
   const next = startOfNext(ofKey, start);
   const placed = { kind: 'placed', effectiveFrom: start, effectiveTo: next } as const;
   if (isPast) {
-    const inTheWay = firstIn(pricingAt, rows, start, earlier(next, now));
+    const inTheWay = firstIn(pricingAt, rows, start, earlier(next, lead));
     return inTheWay === null
       ? { ...placed, closes: null }
       : { kind: 'price_in_force', row: inTheWay };

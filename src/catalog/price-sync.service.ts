@@ -11,6 +11,8 @@ import { CONFIG } from '../config/config.module.js';
 import { DatabaseService } from '../database/database.service.js';
 import { SessionLock } from '../database/session-lock.js';
 import { classifySqlFailure } from '../database/sql-errors.js';
+import { refusal, TollgateError } from '../domain/errors.js';
+import type { Actor } from '../http/actor.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
 import { DEFAULT_UPSTREAM } from './catalog.js';
@@ -54,6 +56,7 @@ const BUSY_WAIT_MAX_MS = 45_000;
 /** A commit that took half of the lead leaves the replicas too little of it. */
 const COMMIT_MAX_MS = REPLACEMENT_LEAD_MS / 2;
 const COMMIT_ATTEMPTS = 3;
+const STOP_WAIT_MAX_MS = 5_000;
 const FINDINGS_LOGGED_MAX = 20;
 
 /** Takes the router's catalogue over into the price book: at start and once every interval. */
@@ -87,7 +90,9 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
   async onModuleDestroy(): Promise<void> {
     this.isStopping = true;
     if (this.timer !== null) clearTimeout(this.timer);
-    await this.running;
+    // Without its store a sync may never end.
+    const giveUp = new Promise((wake) => setTimeout(wake, STOP_WAIT_MAX_MS).unref());
+    await Promise.race([this.running, giveUp]);
   }
 
   /** One sync now, after the one that may be running here or in another process. */
@@ -97,6 +102,31 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
       const result = await this.sync();
       if (result.kind !== 'busy' || Date.now() > untilMs || this.isStopping) return result;
       await new Promise((wake) => setTimeout(wake, BUSY_POLL_MS));
+    }
+  }
+
+  /**
+   * The same, asked for by a person.
+   *
+   * @throws TollgateError upstream_error when there is no usable catalogue, overloaded when others
+   *   keep syncing.
+   */
+  async syncFor(actor: Actor): Promise<SyncReport> {
+    const result = await this.syncNow();
+    switch (result.kind) {
+      case 'synced': {
+        const { findings, ...counts } = result.report;
+        await this.prices.noteSync(actor, { ...counts, findings: findings.length });
+        return result.report;
+      }
+      case 'busy':
+        throw new TollgateError(
+          refusal('overloaded', 'Another process is syncing the prices.', { retryAfterS: 10 }),
+        );
+      case 'failed':
+        throw new TollgateError(
+          refusal('upstream_error', `No prices were synced: ${result.problem}.`),
+        );
     }
   }
 
@@ -139,8 +169,7 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
       await lock.whileHolding(SYNC_LOCK_ID, async () => {
         result = await this.fetchAndStore();
       });
-      // TypeScript does not see the assignment in the callback.
-      return this.told(result as SyncResult);
+      return this.told(result);
     } catch (error) {
       return this.told({ kind: 'failed', problem: 'the catalogue could not be stored' }, error);
     } finally {
@@ -173,8 +202,18 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
     const plan = await this.store(models);
     await this.catalog.refresh();
     this.announce(plan, findings);
-    await this.unpriced.rateAll();
+    await this.rateWaitingEvents();
     return { kind: 'synced', report: reportOf(models, plan, findings) };
+  }
+
+  /** Those that an earlier change of the book did not come to; the next sync tries again. */
+  private async rateWaitingEvents(): Promise<void> {
+    try {
+      await this.unpriced.rateAll();
+    } catch (error) {
+      this.metrics.alarms.inc({ kind: 'unpriced_events' });
+      this.logger.error({ err: error }, 'the events that wait for a price could not be rated');
+    }
   }
 
   private async store(models: readonly ListedModel[]): Promise<SyncPlan> {
@@ -213,7 +252,10 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
     for (const { provider, model, unit, reason } of plan.pendings) {
       const kind = reason === 'differs_from_manual' ? 'price_differs_from_manual' : 'price_pending';
       this.metrics.alarms.inc({ kind });
-      this.logger.warn({ provider, model, unit, reason }, 'a price of the catalogue waits for approval');
+      this.logger.warn(
+        { provider, model, unit, reason },
+        'a price of the catalogue waits for approval',
+      );
     }
     for (const { kind } of findings) {
       this.metrics.alarms.inc({

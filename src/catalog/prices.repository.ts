@@ -82,7 +82,9 @@ export class PricesRepository {
       afterId,
       limit,
     );
-    const inForce = await this.database.prisma.$queryRawUnsafe<(PriceRecord & { pending: string })[]>(
+    const inForce = await this.database.prisma.$queryRawUnsafe<
+      (PriceRecord & { pending: string })[]
+    >(
       `SELECT w.id::text AS pending, ${prefixed(PRICE_COLUMNS)} FROM prices p
        JOIN pending_prices w USING (upstream, provider, model, unit, condition)
        WHERE w.id = ANY($1::text::uuid[]) AND p.effective_from <= $2::timestamptz

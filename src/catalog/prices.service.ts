@@ -7,12 +7,7 @@ import { DEFAULT_UPSTREAM } from './catalog.js';
 import { CatalogService } from './catalog.service.js';
 import { Clock } from './clock.js';
 import { OpenPriceBook, PriceBookRepository } from './price-book.repository.js';
-import {
-  placeRow,
-  type NewPrice,
-  type PendingPrice,
-  type PriceSubject,
-} from './price-plan.js';
+import { placeRow, type NewPrice, type PendingPrice, type PriceSubject } from './price-plan.js';
 import {
   PricesRepository,
   type ListedPending,
@@ -186,13 +181,16 @@ async function openPending(book: OpenPriceBook, id: string): Promise<PendingPric
     throw new TollgateError(refusal('not_found', 'There is no such pending price.'));
   }
   if (pending.decision !== null) {
-    throw new TollgateError(refusal('conflict', `The pending price was ${pending.decision} before.`));
+    throw new TollgateError(
+      refusal('conflict', `The pending price was ${pending.decision} before.`),
+    );
   }
   return pending;
 }
 
 function priceInForce(row: PriceRow): TollgateError {
-  const until = row.effectiveTo === null ? 'until it is replaced' : `to ${row.effectiveTo.toISOString()}`;
+  const until =
+    row.effectiveTo === null ? 'until it is replaced' : `to ${row.effectiveTo.toISOString()}`;
   return new TollgateError(
     refusal(
       'price_in_force',

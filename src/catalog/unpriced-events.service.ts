@@ -38,9 +38,7 @@ export class UnpricedEventsService {
   }
 
   /** How many events left the state `unpriced`. */
-  async rate(
-    of: { readonly upstream: string; readonly provider: string } | null,
-  ): Promise<number> {
+  async rate(of: { readonly upstream: string; readonly provider: string } | null): Promise<number> {
     const prices = new Map<string, readonly ImportedPrice[]>();
     let rated = 0;
     let afterId = NIL_UUID;
@@ -71,10 +69,7 @@ export class UnpricedEventsService {
 }
 
 /** How the event ends now that there are prices; null: there are still none for it. */
-export function endingFor(
-  event: UnpricedEvent,
-  prices: readonly ImportedPrice[],
-): Ending | null {
+export function endingFor(event: UnpricedEvent, prices: readonly ImportedPrice[]): Ending | null {
   const rows = rowsInForce(
     prices.map(({ row }) => row),
     { model: event.model, condition: conditionInNote(event.rawUsage), at: event.admittedAt },
@@ -160,10 +155,7 @@ function refOf(event: UnpricedEvent): Parameters<Journal['settleUnpriced']>[0] {
 /** What the ending keeps of the event as it was recorded. */
 function carried(
   event: UnpricedEvent,
-): Omit<
-  Ending,
-  'state' | 'quantities' | 'isPriceAssumed' | 'ratedCostPicoUsd' | 'priceRowIds'
-> {
+): Omit<Ending, 'state' | 'quantities' | 'isPriceAssumed' | 'ratedCostPicoUsd' | 'priceRowIds'> {
   return {
     outcome: event.outcome,
     servedAt: event.servedAt,

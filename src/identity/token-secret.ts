@@ -47,5 +47,6 @@ export function presentedSecret(headers: IncomingHttpHeaders): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
   if (bearer !== undefined) return bearer;
   const apiKey = headers['x-api-key'];
-  return typeof apiKey === 'string' && apiKey !== '' ? apiKey.trim() : null;
+  const key = typeof apiKey === 'string' ? apiKey.trim() : '';
+  return key === '' ? null : key;
 }

@@ -79,7 +79,7 @@ export interface PriceRowRecord {
 export interface EventRecord {
   readonly id: string;
   readonly accountId: string;
-  readonly organization: string;
+  readonly organization: string | null;
   readonly memberId: string | null;
   readonly tokenId: string;
   readonly tokenName: string | null;

@@ -3,19 +3,19 @@ import { IsIn, IsOptional } from 'class-validator';
 import { IsLine } from '../http/field-rules.js';
 import { PageQuery } from '../http/pagination.js';
 import { EVENT_STATES, type EventState, type Outcome, OUTCOMES } from './requests-query.js';
-import { UsageFilterQuery } from './usage.dto.js';
+import { oneOfTexts, UsageFilterQuery } from './usage.dto.js';
 
 const CLIENT_ID_MAX_CHARS = 256;
 const STATE_RULE = { message: `must be one of: ${EVENT_STATES.join(', ')}` };
 
 /** Narrows an organization's requests. */
 export class RequestsQuery extends UsageFilterQuery {
-  @ApiPropertyOptional({ enum: EVENT_STATES })
+  @ApiPropertyOptional(oneOfTexts(EVENT_STATES))
   @IsOptional()
   @IsIn(EVENT_STATES, STATE_RULE)
   state?: EventState;
 
-  @ApiPropertyOptional({ enum: OUTCOMES })
+  @ApiPropertyOptional(oneOfTexts(OUTCOMES))
   @IsOptional()
   @IsIn(OUTCOMES, { message: `must be one of: ${OUTCOMES.join(', ')}` })
   outcome?: Outcome;
@@ -36,7 +36,7 @@ export class RequestsQuery extends UsageFilterQuery {
 
 /** Narrows the requests of all organizations. */
 export class RequestsByStateQuery extends PageQuery {
-  @ApiPropertyOptional({ enum: EVENT_STATES })
+  @ApiPropertyOptional(oneOfTexts(EVENT_STATES))
   @IsOptional()
   @IsIn(EVENT_STATES, STATE_RULE)
   state?: EventState;
@@ -137,8 +137,8 @@ export class UsageEventAnswer {
   @ApiProperty({ enum: EVENT_STATES })
   state!: EventState;
 
-  @ApiProperty({ type: String, description: 'Slug of the organization that pays.' })
-  organization!: string;
+  @ApiProperty({ ...TEXT, description: 'Slug of the organization that pays.' })
+  organization!: string | null;
 
   @ApiProperty({ ...TEXT, format: 'uuid', description: 'Null: a token of a service.' })
   memberId!: string | null;

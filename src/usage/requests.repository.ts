@@ -79,7 +79,10 @@ const SHOWN = COLUMNS.map(([name]) => name)
   )
   .join(', ');
 
-/** A page of requests `r` with what they name: their organization, token and price rows. */
+/**
+ * A page of requests `r` with what they name: their organization, token and price rows. Nothing that
+ * is named can take a request off its page.
+ */
 function shownSql(rows: string, order: string): string {
   return `
 SELECT ${SHOWN}, a.slug AS organization, t.name AS token_name, (
@@ -91,7 +94,7 @@ SELECT ${SHOWN}, a.slug AS organization, t.name AS token_name, (
     FROM prices p WHERE p.id = ANY(r.price_row_ids)
   ) AS price_rows
 FROM (${rows}) r
-JOIN accounts a ON a.id = r.account_id
+LEFT JOIN accounts a ON a.id = r.account_id
 LEFT JOIN tokens t ON t.id = r.token_id
 ORDER BY ${order}`;
 }
@@ -175,7 +178,7 @@ const PAST_EVERY_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 interface EventRow {
   readonly id: string;
   readonly account_id: string;
-  readonly organization: string;
+  readonly organization: string | null;
   readonly member_id: string | null;
   readonly token_id: string;
   readonly token_name: string | null;

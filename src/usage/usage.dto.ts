@@ -8,6 +8,13 @@ import { type Bucket, BUCKETS } from './usage-query.js';
 const ID_RULE = { message: 'must be an id (UUID)' };
 const NAME_MAX_CHARS = 256;
 
+/** An `enum` of its own is lost where a query class is spread into parameters; this is kept. */
+export function oneOfTexts(values: readonly string[]): {
+  oneOf: { type: 'string'; enum: string[] }[];
+} {
+  return { oneOf: [{ type: 'string', enum: [...values] }] };
+}
+
 /** What narrows usage and lists of requests alike. */
 export class UsageFilterQuery extends PageQuery {
   @ApiPropertyOptional({
@@ -56,7 +63,11 @@ export class UsageFilterQuery extends PageQuery {
 }
 
 export class UsageQuery extends UsageFilterQuery {
-  @ApiPropertyOptional({ enum: BUCKETS, default: 'day', description: 'Buckets are cut in UTC.' })
+  @ApiPropertyOptional({
+    ...oneOfTexts(BUCKETS),
+    default: 'day',
+    description: 'Buckets are cut in UTC.',
+  })
   @IsIn(BUCKETS, { message: `must be one of: ${BUCKETS.join(', ')}` })
   bucket: Bucket = 'day';
 

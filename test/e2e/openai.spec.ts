@@ -16,12 +16,17 @@ afterAll(async () => {
 
 it('answers a plain chat and records it as the provider billed it', async () => {
   const { data, response } = await client.chat.completions
-    .create({ model: 'meta-llama/Llama-3.3-70B-Instruct', messages: [{ role: 'user', content: 'Say hello [[sim tag=plain output=12]]' }] })
+    .create({
+      model: 'meta-llama/Llama-3.3-70B-Instruct',
+      messages: [{ role: 'user', content: 'Say hello [[sim tag=plain output=12]]' }],
+    })
     .withResponse();
   expect(data.choices[0]?.message.content?.length).toBeGreaterThan(0);
   const [billed] = service.simulator.books.tagged('plain');
   expect(billed?.completionTokens).toBe(12);
-  const { body: event } = await service.api<Record<string, unknown>>(`/requests/${response.headers.get('x-request-id') ?? ''}`);
+  const { body: event } = await service.api<Record<string, unknown>>(
+    `/requests/${response.headers.get('x-request-id') ?? ''}`,
+  );
   expect(event).toMatchObject({
     state: 'settled',
     provider: billed?.provider,

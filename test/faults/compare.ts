@@ -1,5 +1,6 @@
 import type { BookEntry } from '../../simulator/books.js';
-import type { Receipt, ReceiptKind } from './client.js';
+import { providerOf } from '../../simulator/providers.js';
+import type { Receipt } from './client.js';
 import type { Recorded, RecordedEvent } from './recorded.js';
 
 /** What the client received, what the providers billed, what Tollgate recorded. */
@@ -18,7 +19,8 @@ export interface Violation {
 }
 
 export interface OutcomeRow {
-  readonly client: ReceiptKind;
+  /** What the client saw; with our code or the status where it was an error. */
+  readonly client: string;
   readonly requests: number;
   /** Events by `state/source`, and `none`. */
   readonly recorded: Readonly<Record<string, number>>;
@@ -33,12 +35,14 @@ export interface Comparison {
   readonly billedPicoUsd: bigint;
 }
 
+const LEAST_DELIVERED_SHARE = 0.1;
+
 /** Compares the three books, request by request. Pure. */
 export function compareBooks(books: ThreeBooks): Comparison {
   const violations: Violation[] = [];
   const events = groupBy(books.recorded.events, (event) => event.clientRequestId ?? '');
   const lines = groupBy(books.billed, (line) => line.tag ?? '');
-  const counts = new Map<ReceiptKind, Map<string, number>>();
+  const counts = new Map<string, Map<string, number>>();
   let deliveredExact = 0;
   for (const receipt of books.receipts) {
     const { id } = receipt.ask;
@@ -46,15 +50,21 @@ export function compareBooks(books: ThreeBooks): Comparison {
     const found = checkRequest(receipt, recorded, lines.get(id) ?? [], books.nobodyDied);
     violations.push(...found);
     if (receipt.kind === 'delivered' && found.length === 0) deliveredExact += 1;
-    const row = counts.get(receipt.kind) ?? new Map<string, number>();
+    const client = seenBy(receipt);
+    const row = counts.get(client) ?? new Map<string, number>();
     const event = recorded[0];
     const key = event === undefined ? 'no event' : `${event.state}/${event.usageSource}`;
-    counts.set(receipt.kind, row.set(key, (row.get(key) ?? 0) + 1));
+    counts.set(client, row.set(key, (row.get(key) ?? 0) + 1));
   }
   violations.push(...checkStrangers(books, events, lines), ...checkTotals(books.recorded));
+  // A run in which hardly anything was served shows nothing.
+  if (deliveredExact < books.receipts.length * LEAST_DELIVERED_SHARE) {
+    const what = `${deliveredExact} of ${books.receipts.length} delivered and exact`;
+    violations.push({ rule: 'the load is served', what });
+  }
   return {
     violations,
-    outcomes: [...counts].map(([client, row]) => ({
+    outcomes: [...counts].sort().map(([client, row]) => ({
       client,
       requests: [...row.values()].reduce((sum, count) => sum + count, 0),
       recorded: Object.fromEntries(row),
@@ -66,18 +76,42 @@ export function compareBooks(books: ThreeBooks): Comparison {
   };
 }
 
+/** Everything the three books say about one request, to look into a violation. */
+function storyOf(
+  { ask, kind, status, problem }: Receipt,
+  event: RecordedEvent | undefined,
+  lines: readonly BookEntry[],
+): string {
+  const directives = /\[\[sim ([^\]]*)\]\]/.exec(ask.body)?.[1] ?? '';
+  const client = `client: ${kind} ${status ?? ''} ${problem ?? ''}`.trim();
+  const recorded =
+    event === undefined
+      ? 'no event'
+      : `event: ${event.id} ${event.state} ${event.outcome} ${event.usageSource}`;
+  const billed = lines.map(
+    (line) => `${line.outcome} ${line.status} ${line.billed ? 'billed' : 'free'} ${line.requestId}`,
+  );
+  const where = `${ask.provider}, ${ask.isStream ? 'streamed' : 'plain'}`;
+  return `${ask.id} (${where}, ${directives}); ${client}; ${recorded}; provider: ${billed.join(', ')}`;
+}
+
+function seenBy({ kind, code, status }: Receipt): string {
+  if (kind !== 'refused' && kind !== 'failed') return kind;
+  return `${kind}: ${code ?? `provider's ${status ?? '?'}`}`;
+}
+
 function checkRequest(
   receipt: Receipt,
   events: readonly RecordedEvent[],
   lines: readonly BookEntry[],
   nobodyDied: boolean,
 ): Violation[] {
-  const { ask, kind } = receipt;
+  const { kind } = receipt;
   const found: Violation[] = [];
-  const fail = (rule: string, what: string): void => {
-    found.push({ rule, what: `${ask.id} (${ask.provider}, ${kind}): ${what}` });
-  };
   const [event] = events;
+  const fail = (rule: string, what: string): void => {
+    found.push({ rule, what: `${what}\n      ${storyOf(receipt, event, lines)}` });
+  };
   if (events.length > 1) fail('one event per request', `${events.length} events`);
   if (lines.length > 0 && event === undefined) {
     fail('nothing is forwarded unrecorded', 'a provider saw it and there is no event');
@@ -88,6 +122,7 @@ function checkRequest(
   if (receipt.code === 'internal_error') fail('no internal error', 'answered 500 internal_error');
   if (event !== undefined) {
     checkEvent(event, lines, fail);
+    checkDrained(event, lines, fail);
     if (nobodyDied && event.outcome === 'aborted' && lines.length > 0) {
       fail('holds of the living are not swept', 'released as of a dead owner');
     }
@@ -183,6 +218,20 @@ function checkEvent(event: RecordedEvent, lines: readonly BookEntry[], fail: Fai
   }
   if (line.costPicoUsd < cost) {
     fail('never more than was billed', `recorded ${cost}, billed ${line.costPicoUsd}`);
+  }
+}
+
+/**
+ * Whoever hangs up on a provider that bills on is read to the end: otherwise the tokens are billed
+ * to us and known to nobody. A process that died could not.
+ */
+function checkDrained(event: RecordedEvent, lines: readonly BookEntry[], fail: Fail): void {
+  if (event.outcome === 'aborted') return;
+  for (const line of lines) {
+    const isCutByUs = line.outcome === 'client_aborted' && line.billed;
+    if (isCutByUs && !providerOf(line.provider).stopsBillingAtAbort) {
+      fail('an answer billed to its end is read to its end', `cut, ${event.state}`);
+    }
   }
 }
 

@@ -18,6 +18,7 @@ const RECOVERY_TIMEOUT_MS = 60_000;
 /** A service whose database is back must serve again within this, without a restart of its own. */
 const SERVES_AGAIN_TIMEOUT_MS = 30_000;
 const CALM_MS = 500;
+const IDLE_STOP_MAX_MS = 10_000;
 
 interface World {
   readonly options: FaultOptions;
@@ -70,7 +71,8 @@ export async function runFaultLoop(options: FaultOptions): Promise<FaultRun> {
       recorded: await readRecorded(url),
       nobodyDied: faults.kills + faults.killsDuringStart === 0,
     });
-    const violations = [...comparison.violations, ...faults.violations];
+    const stops = await stopInOrder(world);
+    const violations = [...comparison.violations, ...faults.violations, ...stops];
     const durationMs = Date.now() - startedAt;
     return { options, comparison, ...faults, violations, recoveryMs, durationMs };
   } finally {
@@ -115,6 +117,19 @@ async function disposeWorld({ services, simulator, postgres, dataDir }: World): 
   await simulator.close();
   await postgres?.dispose();
   await rm(dataDir, { recursive: true, force: true });
+}
+
+/** Nothing is in flight any more: a SIGTERM now ends every service at once, in order. */
+async function stopInOrder({ services }: World): Promise<Violation[]> {
+  const rule = 'SIGTERM ends an idle service in order';
+  const stops = services.map(async (service): Promise<Violation[]> => {
+    const startedAt = Date.now();
+    const code = await service.stop();
+    const tookMs = Date.now() - startedAt;
+    if (code === 0 && tookMs <= IDLE_STOP_MAX_MS) return [];
+    return [{ rule, what: `exit code ${code ?? 'none'} after ${tookMs} ms` }];
+  });
+  return (await Promise.all(stops)).flat();
 }
 
 /** Two payers; limits on account, member and token in several combinations, one of them tight. */

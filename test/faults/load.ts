@@ -67,7 +67,7 @@ export class Load {
       const ask = this.asks.next();
       const receipt = await this.client.send(url, this.options.tokens[ask.tokenIndex]!, ask);
       this.receipts.push(receipt);
-      if (receipt.kind === 'refused' || receipt.kind === 'not_sent') {
+      if (receipt.code !== null || receipt.kind === 'not_sent') {
         await new Promise((wake) => setTimeout(wake, BACK_OFF_MS));
       }
     }

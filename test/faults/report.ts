@@ -1,7 +1,8 @@
 import type { Comparison, Violation } from './compare.js';
 import type { FaultOptions } from './options.js';
 
-const VIOLATIONS_SHOWN = 20;
+/** Of each rule. */
+const VIOLATIONS_SHOWN = 3;
 
 export interface FaultRun {
   readonly options: FaultOptions;
@@ -59,12 +60,14 @@ function billedLine({ comparison }: FaultRun): string {
 
 function verdictOf({ violations, options }: FaultRun): string {
   if (violations.length === 0) return 'PASSED: the three books agree';
-  const counts = new Map<string, number>();
-  for (const { rule } of violations) counts.set(rule, (counts.get(rule) ?? 0) + 1);
+  const rules = [...new Set(violations.map(({ rule }) => rule))];
   return [
     `FAILED (seed ${options.seed}): ${violations.length} violations`,
-    ...[...counts].map(([rule, count]) => `- ${rule}: ${count}`),
-    ...violations.slice(0, VIOLATIONS_SHOWN).map(({ rule, what }) => `  ${rule}: ${what}`),
+    ...rules.flatMap((rule) => {
+      const broken = violations.filter((violation) => violation.rule === rule);
+      const shown = broken.slice(0, VIOLATIONS_SHOWN).map(({ what }) => `    ${what}`);
+      return [`- ${rule}: ${broken.length}`, ...shown];
+    }),
   ].join('\n');
 }
 

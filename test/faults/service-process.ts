@@ -38,7 +38,7 @@ export class ServiceProcess {
   /** Starts a life and returns at once. */
   async spawn(): Promise<void> {
     const log = await open(this.options.logPath, 'a');
-    const child = spawn(process.execPath, ['--enable-source-maps', builtEntry()], {
+    const child = spawn(process.execPath, [builtEntry()], {
       cwd: packageRoot(),
       stdio: ['ignore', log.fd, log.fd],
       env: {

@@ -65,7 +65,8 @@ async function post<Body>(service: TestService, path: string, body: unknown): Pr
     headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
-  if (response.status !== 201) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  if (response.status !== 201)
+    throw new Error(`${path}: ${response.status} ${await response.text()}`);
   return (await response.json()) as Body;
 }
 
@@ -75,7 +76,11 @@ export async function addOrganization(
   slug: string,
   plan = 'team',
 ): Promise<TestOrganization> {
-  const { id } = await post<{ id: string }>(service, '/api/organizations', { name: slug, slug, plan });
+  const { id } = await post<{ id: string }>(service, '/api/organizations', {
+    name: slug,
+    slug,
+    plan,
+  });
   const member = await post<{ id: string }>(service, `/api/organizations/${slug}/members`, {
     email: `someone@${slug}.example`,
     name: 'Someone',

@@ -69,3 +69,72 @@ export async function startSimulated(options: SimulatedOptions = {}): Promise<Si
     },
   };
 }
+
+/** The recorded event as our API shows it. */
+export interface ShownEvent {
+  readonly id: string;
+  readonly state: string;
+  readonly outcome: string | null;
+  readonly provider: string | null;
+  readonly model: string;
+  readonly providerModelId: string | null;
+  readonly providerRequestId: string | null;
+  readonly status: number | null;
+  readonly stream: boolean;
+  readonly inputTokens: number | null;
+  readonly cachedInputTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly reasoningTokens: number | null;
+  readonly usageSource: string | null;
+  readonly costUsd: string | null;
+  readonly absorbedUsd: string | null;
+  readonly attempts: { readonly provider: string | null; readonly status: number | null; readonly error: string | null }[] | null;
+}
+
+export async function eventOf(service: SimulatedService, requestId: string | null): Promise<ShownEvent> {
+  const { status, body } = await service.api<ShownEvent>(`/requests/${requestId ?? 'missing'}`);
+  if (status !== 200) throw new Error(`no event ${requestId ?? ''}: ${status}`);
+  return body;
+}
+
+/** Waits for something that happens soon, asking again and again. */
+export async function eventually<T>(what: string, ask: () => Promise<T | null> | T | null, timeoutMs = 15_000): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== null) return answer;
+    if (performance.now() > deadline) throw new Error(`${what} did not happen within ${timeoutMs} ms`);
+    await new Promise((wake) => setTimeout(wake, 10));
+  }
+}
+
+/** Waits until nothing is open: every event has ended and no hold is left. */
+export async function allEnded(service: SimulatedService): Promise<void> {
+  await eventually('the end of every event', async () => {
+    const open = await service.database.query('SELECT id FROM open_events');
+    return open.length === 0 ? true : null;
+  });
+  const [held] = await service.database.query<{ sum: string | null }>('SELECT sum(held_pico_usd)::text AS sum FROM budgets');
+  const [unpriced] = await service.database.query<{ sum: string | null }>(
+    `SELECT sum(hold_pico_usd)::text AS sum FROM usage_events WHERE state = 'unpriced'`);
+  if ((held?.sum ?? '0') !== '0' && unpriced?.sum === null) throw new Error(`holds are left: ${held?.sum ?? ''}`);
+}
+
+/** A chat request with plain fetch: what a client sees on the wire. */
+export function chat(
+  service: { readonly url: string; readonly token: string },
+  body: unknown,
+  init: { headers?: Record<string, string>; signal?: AbortSignal } = {},
+): Promise<Response> {
+  return fetch(`${service.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json', ...init.headers },
+    body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+    ...(init.signal === undefined ? {} : { signal: init.signal }),
+  });
+}
+
+/** A chat body whose last message carries directives for the simulator. */
+export function ask(model: string, directives: string, more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { model, messages: [{ role: 'user', content: `Tell me something. [[sim ${directives}]]` }], ...more };
+}
