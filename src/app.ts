@@ -5,6 +5,7 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config/config.js';
 import { configFrom, withConfig } from './config/config.module.js';
 import type { Environment } from './config/environment.js';
+import { answerFrameworkError } from './http/framework-errors.js';
 import { createLogger, NestLogger } from './http/logger.js';
 import { setupOpenApi } from './operation/openapi.js';
 import { ProxyRoutes } from './proxy/proxy.routes.js';
@@ -31,6 +32,7 @@ export async function createAppFrom(config: Config): Promise<NestFastifyApplicat
 async function build(config: Config): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     logger: false,
+    frameworkErrors: answerFrameworkError,
     bodyLimit: config.requestMaxBytes,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     requestTimeout: 0,

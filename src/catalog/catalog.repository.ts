@@ -116,17 +116,23 @@ async function readRoutes(tx: Transaction, upstream: string): Promise<readonly S
 
 async function readPrices(tx: Transaction, endedAfter: Date): Promise<readonly PriceRow[]> {
   const prices: PriceRow[] = [];
-  for (;;) {
+  const [last] = await tx.$queryRawUnsafe<{ id: bigint | null }[]>(
+    'SELECT max(id) AS id FROM prices',
+  );
+  const lastId = last?.id ?? 0n;
+  // By ranges of ids and not by LIMIT: however many rows have ended, each page is one look at the index.
+  for (let afterId = 0n; afterId < lastId; afterId += BigInt(PAGE)) {
     const records = await tx.$queryRawUnsafe<PriceRecord[]>(
       `SELECT ${PRICE_COLUMNS} FROM prices
-       WHERE id > $1::bigint AND (effective_to IS NULL OR effective_to > $2::timestamptz)
-       ORDER BY id LIMIT ${PAGE}`,
-      prices.at(-1)?.id ?? 0n,
+       WHERE id > $1::bigint AND id <= $2::bigint AND (effective_to IS NULL OR effective_to > $3::timestamptz)
+       ORDER BY id`,
+      afterId,
+      afterId + BigInt(PAGE),
       endedAfter.toISOString(),
     );
     for (const record of records) prices.push(priceRowOf(record));
-    if (records.length < PAGE) return prices;
   }
+  return prices;
 }
 
 async function readProviders(tx: Transaction): Promise<readonly StoredProvider[]> {

@@ -21,7 +21,7 @@ export class ProxyRoutes {
       scope.addContentTypeParser('*', (_request, payload, parsed) => { parsed(null, payload); });
       scope.post('/v1/chat/completions', (request, reply) => {
         reply.hijack();
-        void this.proxy.chatCompletions(request.raw, reply.raw);
+        void this.proxy.chatCompletions(request.raw, reply.raw, request.ip);
       });
       done();
     });

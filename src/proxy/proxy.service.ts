@@ -7,7 +7,7 @@ import { Catalog, type Route } from '../catalog/catalog.js';
 import type { Config } from '../config/config.js';
 import { CONFIG, ENCRYPTION_KEY } from '../config/config.module.js';
 import { holdRequestOf, type HoldRequest } from '../domain/admission.js';
-import { errorStatus, refusal, type Refusal } from '../domain/errors.js';
+import { errorStatus, refusal, TollgateError, type Refusal } from '../domain/errors.js';
 import { HOLD_CONSTANTS, worstCaseOf, type HoldConstants, type PricedRoute } from '../domain/worst-case.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
@@ -72,7 +72,7 @@ export class ProxyService {
     );
   }
 
-  async chatCompletions(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async chatCompletions(request: IncomingMessage, response: ServerResponse, address: string): Promise<void> {
     const call = new Call(uuidv7(), request, response);
     this.calls.add(call);
     this.metrics.inFlight.inc();
@@ -80,7 +80,7 @@ export class ProxyService {
     let streamOf: string | null = null;
     try {
       // 1 identify
-      const identified = await this.identify(call);
+      const identified = await this.identify(call, address);
       if ('code' in identified) { await this.refuse(call, identified, null); return; }
       identity = identified.identity;
       const marks = this.marks(request, identified.identity);
@@ -132,19 +132,27 @@ export class ProxyService {
     await this.calls.empty(this.config.settleWaitMaxMs);
   }
 
-  private async identify(call: Call): Promise<Identified | Refusal> {
+  private async identify(call: Call, address: string): Promise<Identified | Refusal> {
     const secret = secretOf(call.request.headers);
     if (secret === null) return refusals.INVALID_TOKEN;
     const remembered = this.identities.recall(secret);
-    const identity =
-      remembered === undefined
-        ? await this.identities.identify(secret, call.request.socket.remoteAddress ?? '')
-        : remembered;
+    const identity = remembered === undefined ? await this.lookUp(secret, address) : remembered;
     if (identity === null) return refusals.INVALID_TOKEN;
+    if ('code' in identity) return identity;
     if (!identity.scopes.has('inference')) {
       return refusal('insufficient_scope', 'This token lacks the scope `inference`.');
     }
     return { identity, secret };
+  }
+
+  /** A token that is not in memory; refused when the address asks too often or the store is away. */
+  private async lookUp(secret: string, address: string): Promise<Identity | Refusal | null> {
+    try {
+      return await this.identities.identify(secret, address);
+    } catch (error) {
+      if (error instanceof TollgateError) return error.refusal;
+      throw error;
+    }
   }
 
   private marks(request: IncomingMessage, identity: Identity): RequestMarks | Refusal {

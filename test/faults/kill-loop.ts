@@ -176,7 +176,9 @@ async function killAgain(
 ): Promise<void> {
   const { random, options } = world;
   while (faults.kills < options.kills) {
-    await new Promise((wake) => setTimeout(wake, random.between(50, 800)));
+    // Most die while they are still cold and meet the load that had piled up, some in full swing.
+    const lifeMs = random.between(1, 4) === 1 ? random.between(800, 2500) : random.between(50, 800);
+    await new Promise((wake) => setTimeout(wake, lifeMs));
     load.removeTarget(service.url);
     faults.kills += 1;
     await service.kill();

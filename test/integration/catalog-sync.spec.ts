@@ -14,6 +14,11 @@ import {
 } from './catalog-fixture.js';
 
 const LEAD_MS = 2000;
+/** A good catalogue that says something new. */
+const CHANGED = JSON.stringify({
+  object: 'list',
+  data: [{ id: MODEL, object: 'model', providers: [listed('changed', { input: 7, output: 7 })] }],
+});
 
 /** What is in every table that a sync writes, with the version of each row. */
 async function everything({ database }: CatalogUnderTest): Promise<unknown> {
@@ -302,7 +307,7 @@ describe('with an upstream that says anything', () => {
 
   it.each([
     ['HTML', '<html><body>502 Bad Gateway</body></html>', 200],
-    ['an error page', '{"error":"down"}', 503],
+    ['an error, whatever it says', CHANGED, 503],
     ['half a document', '{"object":"list","data":[{"id":"org/name","prov', 200],
     ['nothing', '', 200],
     ['an empty list', '{"object":"list","data":[]}', 200],
@@ -311,9 +316,9 @@ describe('with an upstream that says anything', () => {
       '{"data":[{"id":"org/name","providers":[{"provider":"groq","pricing":{"input":NaN}}]}]}',
       200,
     ],
-    ['too much', Buffer.alloc(33 * 1024 * 1024, ' '), 200],
+    ['a catalogue of 33 MiB', CHANGED.padEnd(33 * 1024 * 1024), 200],
     ['what is not UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), 200],
-    ['a redirect', '', 302],
+    ['a redirect', CHANGED, 302],
   ])('takes nothing over from %s', async (_what, body, status) => {
     const before = await everything(service);
     const alarms = await service.alarms('price_sync');

@@ -34,6 +34,8 @@ export async function startService(
     app,
     database: own,
     close: async () => {
+      // A client of the test may keep a connection that it never used: nothing would end that.
+      app.getHttpServer().closeAllConnections();
       await app.close();
       if (database === undefined) await own.drop();
     },
