@@ -71,6 +71,7 @@ export function placeRow(
   rows: readonly PriceRow[],
   from: Date | null,
   now: Date,
+  leadMs = REPLACEMENT_LEAD_MS,
 ): Placement {
   const own = rows.filter(({ model }) => model === subject.model);
   const any = rows.filter(({ model }) => model === ANY_MODEL && subject.model !== ANY_MODEL);
@@ -82,7 +83,7 @@ export function placeRow(
     if (inForce !== undefined || own.some((row) => isInForce(row, at))) return inForce;
     return any.find((row) => isInForce(row, at));
   };
-  const lead = new Date(now.getTime() + REPLACEMENT_LEAD_MS);
+  const lead = new Date(now.getTime() + leadMs);
   let start = from ?? now;
   const isPast = start.getTime() < now.getTime();
   const isSoon = !isPast && start.getTime() < lead.getTime();
@@ -172,9 +173,11 @@ export function planSync(
     readonly upstream: string;
     readonly source: PriceRow['source'];
     readonly now: Date;
+    /** At least `REPLACEMENT_LEAD_MS`; more where writing takes long. */
+    readonly leadMs?: number;
   },
 ): SyncPlan {
-  const { upstream, source, now } = context;
+  const { upstream, source, now, leadMs = REPLACEMENT_LEAD_MS } = context;
   const plan = {
     closings: [] as RowClosing[],
     prices: [] as NewPrice[],
@@ -207,7 +210,7 @@ export function planSync(
           { ...subject, ...price, source },
           rows,
           pendings.get(subjectKey(subject)),
-          now,
+          { now, leadMs },
           plan,
         );
       }
@@ -238,7 +241,7 @@ function planOne(
   stated: Omit<NewPending, 'reason'>,
   rows: readonly PriceRow[],
   pending: PendingPrice | undefined,
-  now: Date,
+  { now, leadMs }: { readonly now: Date; readonly leadMs: number },
   plan: OpenPlan,
 ): void {
   const head = lastOf(
@@ -260,7 +263,7 @@ function planOne(
   if (head !== null && isSame(head, stated)) return;
   // A row that is still to come is ended after it began, not before.
   const start = head === null ? null : later(new Date(head.effectiveFrom.getTime() + 1), now);
-  const placement = placeRow(stated, rows, start, now);
+  const placement = placeRow(stated, rows, start, now, leadMs);
   if (placement.kind === 'price_in_force') {
     // The row has an end already: take its place there.
     const end = placement.row.effectiveTo;

@@ -53,9 +53,9 @@ const BACKOFF_MAX_MS = 60_000;
 const BUSY_RETRY_MS = 5_000;
 const BUSY_POLL_MS = 100;
 const BUSY_WAIT_MAX_MS = 45_000;
-/** A commit that took half of the lead leaves the replicas too little of it. */
-const COMMIT_MAX_MS = REPLACEMENT_LEAD_MS / 2;
 const COMMIT_ATTEMPTS = 3;
+/** Each attempt that took too long is followed by one with this much more time. */
+const LEAD_FACTOR = 4;
 const STOP_WAIT_MAX_MS = 5_000;
 const FINDINGS_LOGGED_MAX = 20;
 
@@ -217,17 +217,19 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
   }
 
   private async store(models: readonly ListedModel[]): Promise<SyncPlan> {
+    let leadMs = REPLACEMENT_LEAD_MS;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.storeOnce(models);
+        return await this.storeOnce(models, leadMs);
       } catch (error) {
-        const isPassing = error instanceof LateCommit || isTransient(error);
-        if (!isPassing || attempt === COMMIT_ATTEMPTS) throw error;
+        const isLate = error instanceof LateCommit;
+        if (attempt === COMMIT_ATTEMPTS || !(isLate || isTransient(error))) throw error;
+        if (isLate) leadMs *= LEAD_FACTOR;
       }
     }
   }
 
-  private async storeOnce(models: readonly ListedModel[]): Promise<SyncPlan> {
+  private async storeOnce(models: readonly ListedModel[], leadMs: number): Promise<SyncPlan> {
     return this.book.write(async (book) => {
       const now = this.clock.now();
       const state = await book.state(DEFAULT_UPSTREAM, now);
@@ -235,6 +237,7 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
         upstream: DEFAULT_UPSTREAM,
         source: 'router_catalogue',
         now,
+        leadMs,
       });
       const flags = { listed: plan.listedFlags, unlisted: plan.unlistedFlags };
       await book.storeListing(DEFAULT_UPSTREAM, models, flags, now);
@@ -243,7 +246,8 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
       await book.decide(plan.supersededIds, 'superseded', now);
       await book.addPending(plan.pendings, now);
       const tookMs = this.clock.now().getTime() - now.getTime();
-      if (plan.closings.length > 0 && tookMs > COMMIT_MAX_MS) throw new LateCommit();
+      // The other half of the lead is for the replicas to read the rows in.
+      if (plan.closings.length > 0 && tookMs > leadMs / 2) throw new LateCommit();
       return plan;
     });
   }

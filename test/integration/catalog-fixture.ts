@@ -17,7 +17,8 @@ export interface CatalogUnderTest extends TestService {
   syncNow(): Promise<SyncReport>;
   /** Sets the price book's clock; it then stands still. */
   setTime(at: Date): void;
-  now(): Date;
+  /** Gives the price book another clock. */
+  setClock(now: () => Date): void;
   alarms(kind: string): Promise<number>;
   prices(where?: string): Promise<readonly StoredPrice[]>;
 }
@@ -60,7 +61,9 @@ export async function startCatalog(
     setTime: (at) => {
       clock.now = () => at;
     },
-    now: () => clock.now(),
+    setClock: (now) => {
+      clock.now = now;
+    },
     alarms: async (kind) => {
       const { values } = await metrics.alarms.get();
       return values.find(({ labels }) => labels.kind === kind)?.value ?? 0;

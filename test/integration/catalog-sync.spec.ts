@@ -296,6 +296,23 @@ describe('with an upstream that says anything', () => {
     ]);
   });
 
+  it('gives replicas their time where the commit takes too long: undone, and done with more', async () => {
+    upstream.answerProviders(listed('nscale', { input: 1, output: 1 }));
+    await service.syncNow();
+    const startMs = later().getTime();
+    let looks = 0;
+    service.setClock(() => new Date(startMs + 1500 * looks++));
+    upstream.answerProviders(listed('nscale', { input: 2, output: 1 }));
+    await service.syncNow();
+    // The first attempt lasted from 0 to 1.5 s of its 2 s; the second began at 3 s, with 8 s.
+    const replacedAtMs = startMs + 3000 + 8000;
+    expect(await ofModel('nscale')).toMatchObject([
+      { pico_usd: '1000000', to_ms: replacedAtMs },
+      { pico_usd: '2000000', from_ms: replacedAtMs },
+    ]);
+    time += 60_000;
+  });
+
   it('waits 2 s before rows of its own take a known route from the row of any model', async () => {
     upstream.answerProviders(listed('hf-inference', null));
     await service.syncNow();

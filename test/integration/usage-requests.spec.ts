@@ -1,6 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Journal, refOf, type AdmittedEvent } from '../../src/metering/journal.js';
+import { RequestsService } from '../../src/usage/requests.service.js';
 import { freshDatabase, type TestDatabase } from '../support/database.js';
 import { admittedOf, requestOf, settledAt } from '../support/journal.js';
 import { ADMIN_TOKEN, startService, type TestService } from '../support/service.js';
@@ -272,6 +273,19 @@ describe('one request', () => {
     await journal.settle(refOf(event), settledAt(0n)).receipt;
     expect(await statusFor(foreign.token.secret)).toBe(404);
     expect(await statusFor(organization.token.secret)).toBe(200);
+  });
+
+  it('is kept within its account by the query itself too', async () => {
+    const organization = await newOrganization();
+    const foreign = await newOrganization();
+    const open = admittedOf(await journal.admit(requestOf(accountOf(organization), 0n)));
+    const ended = admittedOf(await journal.admit(requestOf(accountOf(organization), 0n)));
+    await journal.settle(refOf(ended), settledAt(0n)).receipt;
+    const requests = service.app.get(RequestsService, { strict: false });
+    for (const { request } of [open, ended]) {
+      expect((await requests.find(request.id, organization.id))?.id).toBe(request.id);
+      expect(await requests.find(request.id, foreign.id)).toBeNull();
+    }
   });
 
   it.each([uuidv7(), 'nonsense', '%00', "'--"])('is 404 when there is no %s', async (id) => {
