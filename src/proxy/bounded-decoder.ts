@@ -32,9 +32,11 @@ export class BoundedDecoder {
     this.stream?.on('error', () => { this.giveUp(); });
   }
 
-  push(chunk: Buffer): void {
+  /** Decodes a chunk; `decoded` is called once everything in it was handed on. */
+  push(chunk: Buffer, decoded: () => void): void {
     this.encodedBytes += chunk.length;
-    if (!this.isIncomplete) this.stream?.write(chunk);
+    if (this.isIncomplete || this.stream === null) decoded();
+    else this.stream.write(chunk, decoded);
   }
 
   /** Resolves when everything pushed was decoded and handed on. */

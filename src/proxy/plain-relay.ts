@@ -178,7 +178,7 @@ export class PlainRelay implements AnswerSink {
     if (this.options.encoding === null) return body;
     const parts: Buffer[] = [];
     const decoder = new BoundedDecoder(this.options.encoding, (chunk) => parts.push(chunk));
-    decoder.push(body);
+    decoder.push(body, () => undefined);
     await decoder.finish();
     return decoder.isIncomplete ? null : Buffer.concat(parts);
   }

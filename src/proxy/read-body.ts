@@ -15,6 +15,8 @@ export type BodyReading =
 export function readBody(request: IncomingMessage, maxBytes: number, budget: BufferBudget): Promise<BodyReading> {
   const declared = Number(request.headers['content-length'] ?? Number.NaN);
   if (declared > maxBytes) return Promise.resolve({ kind: 'too_large' });
+  // It left while its token was looked up: no event will tell us any more.
+  if (request.destroyed) return Promise.resolve({ kind: 'client_gone' });
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;

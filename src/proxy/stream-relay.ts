@@ -11,8 +11,10 @@ import { errorEvent } from './error-answer.js';
 import { settleCall, STREAM_NOT_RECORDED } from './settlement.js';
 import type { AnswerSink, UpstreamExchange, UpstreamFailure } from './upstream-exchange.js';
 
-/** Held back of a compressed stream, whose end marker cannot be seen: the trailer of a gzip. */
+/** Held back of a compressed stream without an end marker: the trailer of a gzip. */
 const COMPRESSED_TAIL_BYTES = 8;
+/** Chunks that may wait for the decoder before the upstream is paused. */
+const DECODING_MAX_CHUNKS = 16;
 /** After the end marker an upstream has this long to end its body, to keep its connection. */
 const AFTER_END_MS = 2000;
 
@@ -43,6 +45,9 @@ export class StreamRelay implements AnswerSink {
   private hasSentHead = false;
   private isEnded = false;
   private isSettling = false;
+  private isCutShort = false;
+  private readonly decoding: Buffer[] = [];
+  private isClientBehind = false;
   private resolve: (result: 'done' | 'failed_over') => void = () => undefined;
   private afterEnd: NodeJS.Timeout | null = null;
 
@@ -54,7 +59,9 @@ export class StreamRelay implements AnswerSink {
     private readonly options: StreamOptions,
   ) {
     this.decoder = options.encoding === null ? null : new BoundedDecoder(options.encoding, (chunk) => {
-      for (const event of this.splitter.push(chunk)) this.reader.readEvent(event);
+      for (const event of this.splitter.push(chunk)) {
+        if (this.reader.readEvent(event) === 'end') this.hasSeenEnd = true;
+      }
     });
   }
 
@@ -117,8 +124,10 @@ export class StreamRelay implements AnswerSink {
       }
       this.settle(this.outcome('complete'));
     } else {
-      this.held.push(this.tail);
-      void this.decoder.finish().then(() => { this.settle(this.outcome('complete')); });
+      void this.decoder.finish().then(() => {
+        this.held.push(this.tail);
+        this.settle(this.outcome('complete'));
+      });
     }
   }
 
@@ -127,7 +136,7 @@ export class StreamRelay implements AnswerSink {
     this.isEnded = true;
     if (this.afterEnd !== null) clearTimeout(this.afterEnd);
     // The end marker had come: whatever happened to the connection after it changes nothing.
-    if (this.hasSeenEnd) return;
+    if (this.isSettling) return;
     if (!this.hasSentHead && this.options.canFailOver && !this.call.isClientGone && !this.call.isCut) {
       this.resolve('failed_over');
       return;
@@ -137,7 +146,11 @@ export class StreamRelay implements AnswerSink {
     this.held = [errorEvent(brokenRefusal(failure))];
     const outcome = this.outcome('upstream_error');
     if (this.decoder === null) this.settle(outcome);
-    else void this.decoder.finish().then(() => { this.settle(outcome); });
+    else {
+      // Nothing of ours can be said inside a compressed stream: it is cut.
+      this.isCutShort = true;
+      void this.decoder.finish().then(() => { this.settle(outcome); });
+    }
   }
 
   private outcome(otherwise: EventOutcome): EventOutcome {
@@ -167,6 +180,7 @@ export class StreamRelay implements AnswerSink {
   }
 
   private readonly drained = (): void => {
+    this.isClientBehind = false;
     this.exchange.resume();
   };
 
@@ -182,15 +196,26 @@ export class StreamRelay implements AnswerSink {
     });
   }
 
+  /** A chunk passes once it was decoded and has no end marker in it. */
   private relayCompressed(chunk: Buffer, decoder: BoundedDecoder): boolean {
     this.sendHead();
-    decoder.push(chunk);
+    this.decoding.push(chunk);
+    decoder.push(chunk, () => {
+      // In the order of arrival, also where a decoder that gave up calls back in another.
+      const first = this.decoding.shift();
+      if (first !== undefined) this.passDecoded(first);
+      if (!this.isClientBehind) this.exchange.resume();
+    });
+    return !this.isClientBehind && this.decoding.length < DECODING_MAX_CHUNKS;
+  }
+
+  private passDecoded(chunk: Buffer): void {
     const joined = this.tail.length === 0 ? chunk : Buffer.concat([this.tail, chunk]);
-    const cut = Math.max(0, joined.length - COMPRESSED_TAIL_BYTES);
+    const cut = this.hasSeenEnd ? 0 : Math.max(0, joined.length - COMPRESSED_TAIL_BYTES);
     this.tail = joined.subarray(cut);
-    if (cut === 0) return true;
+    if (cut === 0) return;
     this.call.firstByteAtMs ??= performance.now();
-    return this.call.write(joined.subarray(0, cut), this.drained);
+    if (!this.call.write(joined.subarray(0, cut), this.drained)) this.isClientBehind = true;
   }
 
   /** Once: the settlement is stored, then the held end goes out. */
@@ -213,9 +238,12 @@ export class StreamRelay implements AnswerSink {
     );
     if (!call.isClientGone) {
       // The content had passed: it is charged. Without the end marker the client knows it is cut.
-      if (settled.kind === 'timed_out') call.response.write(errorEvent(STREAM_NOT_RECORDED));
-      else for (const bytes of this.held) call.response.write(bytes);
-      call.response.end();
+      const isLate = settled.kind === 'timed_out';
+      if (this.isCutShort || (isLate && this.decoder !== null)) call.response.destroy();
+      else {
+        for (const bytes of isLate ? [errorEvent(STREAM_NOT_RECORDED)] : this.held) call.response.write(bytes);
+        call.response.end();
+      }
     }
     this.resolve('done');
   }
