@@ -11,7 +11,16 @@ const noExportStar = {
 };
 
 export default tseslint.config(
-  { ignores: ['dist/', 'src/database/prisma/', '.tollgate*/', 'node_modules/', '.bench/'] },
+  {
+    ignores: [
+      'dist/',
+      'dist.*/',
+      'src/database/prisma/',
+      '.tollgate*/',
+      'node_modules/',
+      '.bench/',
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

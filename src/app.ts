@@ -5,6 +5,7 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config/config.js';
 import { configFrom, withConfig } from './config/config.module.js';
 import type { Environment } from './config/environment.js';
+import { closeDatabaseOf } from './database/database.service.js';
 import { answerFrameworkError } from './http/framework-errors.js';
 import { createLogger, NestLogger } from './http/logger.js';
 import { setupOpenApi } from './operation/openapi.js';
@@ -45,6 +46,9 @@ async function build(config: Config): Promise<NestFastifyApplication> {
   const app = await NestFactory.create<NestFastifyApplication>(AppModule, adapter, {
     logger: new NestLogger(createLogger(config.logLevel)),
     abortOnError: false,
+  }).catch(async (error: unknown) => {
+    await closeDatabaseOf(config);
+    throw error;
   });
   try {
     await app.get(ProxyRoutes, { strict: false }).mount();

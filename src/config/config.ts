@@ -72,20 +72,32 @@ export function loadConfig(
   const isDemo = demo === '1' || (demo === 'auto' && looksUnconfigured);
 
   if (demo === '1' && apiKey !== null) {
-    read.fail('DEMO', 'is 1 while UPSTREAM_API_KEY is set: unset one of them, so that a service with a real key never serves invented answers');
+    read.fail(
+      'DEMO',
+      'is 1 while UPSTREAM_API_KEY is set: unset one of them, so that a service with a real key never serves invented answers',
+    );
   }
   if (!isDemo && apiKey === null && (baseUrl ?? HUGGING_FACE_ROUTER) === HUGGING_FACE_ROUTER) {
-    read.fail('UPSTREAM_API_KEY', 'is required for the Hugging Face router: set it, set UPSTREAM_BASE_URL to a server that needs no key, or set DEMO=1');
+    read.fail(
+      'UPSTREAM_API_KEY',
+      'is required for the Hugging Face router: set it, set UPSTREAM_BASE_URL to a server that needs no key, or set DEMO=1',
+    );
   }
 
   const adminToken = read.text('ADMIN_TOKEN');
   const encryptionKey = read.text('ENCRYPTION_KEY');
   const generatesSecrets = databaseUrl === null || isDemo;
   if (!generatesSecrets && adminToken === null) {
-    read.fail('ADMIN_TOKEN', 'is required when DATABASE_URL is set: choose a long random text, at least 24 characters');
+    read.fail(
+      'ADMIN_TOKEN',
+      'is required when DATABASE_URL is set: choose a long random text, at least 24 characters',
+    );
   }
   if (!generatesSecrets && encryptionKey === null) {
-    read.fail('ENCRYPTION_KEY', 'is required when DATABASE_URL is set: 32 random bytes, base64 or hex');
+    read.fail(
+      'ENCRYPTION_KEY',
+      'is required when DATABASE_URL is set: 32 random bytes, base64 or hex',
+    );
   }
   if (adminToken !== null && adminToken.length < 24) {
     read.fail('ADMIN_TOKEN', 'is too short: use at least 24 characters');
@@ -97,7 +109,10 @@ export function loadConfig(
   const publicUrl = read.url('PUBLIC_URL', ['http:', 'https:']);
   const smtpUrl = read.text('SMTP_URL');
   if (publicUrl === null && (!isLoopback(host) || smtpUrl !== null)) {
-    read.fail('PUBLIC_URL', 'is required when HOST is not a loopback address or SMTP_URL is set: it is the only source of links');
+    read.fail(
+      'PUBLIC_URL',
+      'is required when HOST is not a loopback address or SMTP_URL is set: it is the only source of links',
+    );
   }
 
   const config: Config = {
@@ -112,16 +127,29 @@ export function loadConfig(
       baseUrl: (baseUrl ?? HUGGING_FACE_ROUTER).replace(/\/+$/, ''),
       apiKey,
       billTo: read.text('UPSTREAM_BILL_TO'),
-      headersTimeoutMs: read.integer('UPSTREAM_HEADERS_TIMEOUT_MS', { fallback: 600_000, min: 1, max: 86_400_000 }),
-      idleTimeoutMs: read.integer('UPSTREAM_IDLE_TIMEOUT_MS', { fallback: 300_000, min: 1, max: 86_400_000 }),
+      headersTimeoutMs: read.integer('UPSTREAM_HEADERS_TIMEOUT_MS', {
+        fallback: 600_000,
+        min: 1,
+        max: 86_400_000,
+      }),
+      idleTimeoutMs: read.integer('UPSTREAM_IDLE_TIMEOUT_MS', {
+        fallback: 300_000,
+        min: 1,
+        max: 86_400_000,
+      }),
     },
     adminToken,
     encryptionKey,
-    priceSyncIntervalMs: read.integer('PRICE_SYNC_INTERVAL_S', { fallback: 3600, min: 1, max: 86_400 }) * 1000,
+    priceSyncIntervalMs:
+      read.integer('PRICE_SYNC_INTERVAL_S', { fallback: 3600, min: 1, max: 86_400 }) * 1000,
     unpricedModels: read.choice('UNPRICED_MODELS', ['reject', 'allow'], 'reject'),
     unpricedHoldPicoUsd: read.usd('UNPRICED_HOLD_USD', '1.00'),
     holdUnknownPicoUsd: read.usd('HOLD_UNKNOWN_USD', '0.50'),
-    holdDefaultOutputTokens: read.integer('HOLD_DEFAULT_OUTPUT_TOKENS', { fallback: 16_384, min: 256, max: 10_000_000 }),
+    holdDefaultOutputTokens: read.integer('HOLD_DEFAULT_OUTPUT_TOKENS', {
+      fallback: 16_384,
+      min: 256,
+      max: 10_000_000,
+    }),
     defaultSpendLimitPicoUsd: read.usd('DEFAULT_SPEND_LIMIT_USD', '100.00'),
     requestMaxBytes: read.bytes('REQUEST_MAX_BYTES', '32MiB'),
     uploadMaxBytes: read.bytes('UPLOAD_MAX_BYTES', '256MiB'),
@@ -132,14 +160,30 @@ export function loadConfig(
     inFlightMax: read.integer('IN_FLIGHT_MAX', { fallback: 4000, min: 1, max: 1_000_000 }),
     maxAttempts: read.integer('MAX_ATTEMPTS', { fallback: 3, min: 1, max: 10 }),
     drainMaxMs: read.integer('DRAIN_MAX_MS', { fallback: 120_000, min: 1, max: 3_600_000 }),
-    drainMaxConcurrent: read.integer('DRAIN_MAX_CONCURRENT', { fallback: 200, min: 0, max: 1_000_000 }),
-    streamsPerTokenMax: read.integer('STREAMS_PER_TOKEN_MAX', { fallback: 2000, min: 1, max: 1_000_000 }),
+    drainMaxConcurrent: read.integer('DRAIN_MAX_CONCURRENT', {
+      fallback: 200,
+      min: 0,
+      max: 1_000_000,
+    }),
+    streamsPerTokenMax: read.integer('STREAMS_PER_TOKEN_MAX', {
+      fallback: 2000,
+      min: 1,
+      max: 1_000_000,
+    }),
     shutdownDelayMs: read.integer('SHUTDOWN_DELAY_MS', { fallback: 0, min: 0, max: 600_000 }),
-    shutdownGraceMs: read.integer('SHUTDOWN_GRACE_MS', { fallback: 25_000, min: 0, max: 3_600_000 }),
+    shutdownGraceMs: read.integer('SHUTDOWN_GRACE_MS', {
+      fallback: 25_000,
+      min: 0,
+      max: 3_600_000,
+    }),
     trustProxy: read.list('TRUST_PROXY'),
     corsOrigins: read.list('CORS_ORIGINS'),
     metricsPort: read.optionalInteger('METRICS_PORT', { min: 0, max: 65535 }),
-    logLevel: read.choice('LOG_LEVEL', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info'),
+    logLevel: read.choice(
+      'LOG_LEVEL',
+      ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+      'info',
+    ),
   };
   const problems = read.problems();
   return problems.length > 0 ? { ok: false, problems } : { ok: true, config };

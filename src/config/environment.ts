@@ -21,23 +21,73 @@ interface IntegerBounds {
 
 /** Every variable the service reads, for the near-miss check. */
 export const KNOWN_VARIABLES: readonly string[] = [
-  'HOST', 'PORT', 'PUBLIC_URL', 'DATABASE_URL', 'DATABASE_POOL_MAX', 'DATA_DIR', 'DEMO',
-  'UPSTREAM_BASE_URL', 'UPSTREAM_API_KEY', 'UPSTREAM_BILL_TO', 'ADMIN_TOKEN', 'ENCRYPTION_KEY',
-  'PRICE_SYNC_INTERVAL_S', 'UNPRICED_MODELS', 'UNPRICED_HOLD_USD', 'HOLD_UNKNOWN_USD',
-  'HOLD_DEFAULT_OUTPUT_TOKENS', 'DEFAULT_SPEND_LIMIT_USD', 'REQUEST_MAX_BYTES', 'UPLOAD_MAX_BYTES',
-  'BUFFER_MAX_BYTES', 'RESPONSE_HOLD_MAX_BYTES', 'UPSTREAM_HEADERS_TIMEOUT_MS',
-  'UPSTREAM_IDLE_TIMEOUT_MS', 'ADMIT_WAIT_MAX_MS', 'SETTLE_WAIT_MAX_MS', 'IN_FLIGHT_MAX',
-  'MAX_ATTEMPTS', 'DRAIN_MAX_MS', 'DRAIN_MAX_CONCURRENT', 'STREAMS_PER_TOKEN_MAX',
-  'MATCH_AT_CLOSE', 'MATCH_THRESHOLD_USD', 'JOB_MAX_AGE_S', 'PERIOD_CLOSE_DELAY_S',
-  'RETENTION_YEARS', 'INVOICE_MINIMUM_USD', 'PAYMENT_TERMS_DAYS', 'ISSUER_NAME', 'ISSUER_ADDRESS',
-  'ISSUER_TAX_ID', 'SHUTDOWN_DELAY_MS', 'SHUTDOWN_GRACE_MS', 'STRIPE_SECRET_KEY',
-  'STRIPE_WEBHOOK_SECRET', 'STRIPE_API_BASE', 'DUNNING_FREE_AFTER_DAYS', 'REDIS_URL', 'TRUST_PROXY',
-  'CORS_ORIGINS', 'ALLOW_PRIVATE_UPSTREAMS', 'SMTP_URL', 'MAIL_FROM',
-  'OTEL_EXPORTER_OTLP_ENDPOINT', 'METRICS_PORT', 'LOG_LEVEL',
+  'HOST',
+  'PORT',
+  'PUBLIC_URL',
+  'DATABASE_URL',
+  'DATABASE_POOL_MAX',
+  'DATA_DIR',
+  'DEMO',
+  'UPSTREAM_BASE_URL',
+  'UPSTREAM_API_KEY',
+  'UPSTREAM_BILL_TO',
+  'ADMIN_TOKEN',
+  'ENCRYPTION_KEY',
+  'PRICE_SYNC_INTERVAL_S',
+  'UNPRICED_MODELS',
+  'UNPRICED_HOLD_USD',
+  'HOLD_UNKNOWN_USD',
+  'HOLD_DEFAULT_OUTPUT_TOKENS',
+  'DEFAULT_SPEND_LIMIT_USD',
+  'REQUEST_MAX_BYTES',
+  'UPLOAD_MAX_BYTES',
+  'BUFFER_MAX_BYTES',
+  'RESPONSE_HOLD_MAX_BYTES',
+  'UPSTREAM_HEADERS_TIMEOUT_MS',
+  'UPSTREAM_IDLE_TIMEOUT_MS',
+  'ADMIT_WAIT_MAX_MS',
+  'SETTLE_WAIT_MAX_MS',
+  'IN_FLIGHT_MAX',
+  'MAX_ATTEMPTS',
+  'DRAIN_MAX_MS',
+  'DRAIN_MAX_CONCURRENT',
+  'STREAMS_PER_TOKEN_MAX',
+  'MATCH_AT_CLOSE',
+  'MATCH_THRESHOLD_USD',
+  'JOB_MAX_AGE_S',
+  'PERIOD_CLOSE_DELAY_S',
+  'RETENTION_YEARS',
+  'INVOICE_MINIMUM_USD',
+  'PAYMENT_TERMS_DAYS',
+  'ISSUER_NAME',
+  'ISSUER_ADDRESS',
+  'ISSUER_TAX_ID',
+  'SHUTDOWN_DELAY_MS',
+  'SHUTDOWN_GRACE_MS',
+  'STRIPE_SECRET_KEY',
+  'STRIPE_WEBHOOK_SECRET',
+  'STRIPE_API_BASE',
+  'DUNNING_FREE_AFTER_DAYS',
+  'REDIS_URL',
+  'TRUST_PROXY',
+  'CORS_ORIGINS',
+  'ALLOW_PRIVATE_UPSTREAMS',
+  'SMTP_URL',
+  'MAIL_FROM',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'METRICS_PORT',
+  'LOG_LEVEL',
 ];
 
 const BYTE_FACTORS: Readonly<Record<string, number>> = {
-  '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30,
+  '': 1,
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
 };
 
 /** Typed readers over an environment that collect every problem instead of stopping at the first. */
@@ -83,7 +133,10 @@ export class EnvironmentReader {
     const text = this.text(variable);
     if (text === null) return null;
     if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
-      this.fail(variable, `must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`);
+      this.fail(
+        variable,
+        `must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+      );
       return null;
     }
     return text;
@@ -112,7 +165,12 @@ export class EnvironmentReader {
 
   list(variable: string): readonly string[] {
     const text = this.text(variable);
-    return text === null ? [] : text.split(',').map((item) => item.trim()).filter((item) => item !== '');
+    return text === null
+      ? []
+      : text
+          .split(',')
+          .map((item) => item.trim())
+          .filter((item) => item !== '');
   }
 
   fail(variable: string, problem: string): void {
@@ -136,7 +194,8 @@ export function nearMisses(env: Environment): readonly { name: string; meant: st
     if (known.has(name) || name.length < 6) continue;
     const plain = name.replace(/^TOLLGATE_/, '').toUpperCase();
     const meant = KNOWN_VARIABLES.find(
-      (candidate) => candidate.length >= 6 && (candidate === plain || isOneSlipAway(plain, candidate)),
+      (candidate) =>
+        candidate.length >= 6 && (candidate === plain || isOneSlipAway(plain, candidate)),
     );
     if (meant !== undefined) misses.push({ name, meant });
   }

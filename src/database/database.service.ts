@@ -12,6 +12,8 @@ import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgre
 import { migrate } from './migrations.js';
 import { PrismaClient } from './prisma/client.js';
 
+/** Prisma's adapter writes times without an offset: they are UTC only in a session that is. */
+const SESSION_SETTINGS = '-c TimeZone=UTC';
 /** The writer's session: no lock or statement of the journal may hang for ever. */
 const WRITER_SETTINGS =
   '-c lock_timeout=2000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=10000';
@@ -59,10 +61,27 @@ export class DatabaseService implements OnApplicationShutdown {
   }
 }
 
+const opening = new WeakMap<Config, Promise<DatabaseService>>();
+
+function openOnce(config: Config): Promise<DatabaseService> {
+  const database = DatabaseService.open(config);
+  opening.set(config, database);
+  return database;
+}
+
+/**
+ * Closes what was opened for an application that could not be built: nothing else knows of it, and
+ * an embedded server would go on running.
+ */
+export async function closeDatabaseOf(config: Config): Promise<void> {
+  const database = await opening.get(config)?.catch(() => undefined);
+  await database?.onApplicationShutdown();
+}
+
 export const databaseProvider = {
   provide: DatabaseService,
   inject: [CONFIG],
-  useFactory: (config: Config): Promise<DatabaseService> => DatabaseService.open(config),
+  useFactory: openOnce,
 };
 
 async function openServer(
@@ -101,7 +120,7 @@ function adapterFor(url: string, max: number, options?: string): PrismaPg {
     connectionTimeoutMillis: 3000,
     keepAlive: true,
     application_name: 'tollgate',
-    ...(options === undefined ? {} : { options }),
+    options: options === undefined ? SESSION_SETTINGS : `${SESSION_SETTINGS} ${options}`,
   });
   // Named statements are planned once per connection instead of once per call.
   return new PrismaPg(pool, {
@@ -123,7 +142,13 @@ function statementNameOf(sql: string): string {
 }
 
 function unusable(config: Config, error: unknown): StartupError {
-  const reason = error instanceof Error ? error.message.split('\n').filter((line) => line.trim() !== '').at(-1) : String(error);
+  const reason =
+    error instanceof Error
+      ? error.message
+          .split('\n')
+          .filter((line) => line.trim() !== '')
+          .at(-1)
+      : String(error);
   const source = config.databaseUrl === null ? 'the embedded database' : 'DATABASE_URL';
   return new StartupError(`${source} cannot be used: ${redact(reason ?? 'no reason given')}`);
 }

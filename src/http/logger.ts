@@ -11,6 +11,9 @@ export function createLogger(level: string): Logger {
   });
 }
 
+/** Where Nest logs what it also throws: whoever builds and starts the application reports that. */
+const ALSO_THROWN: ReadonlySet<string> = new Set(['ExceptionHandler', 'NestApplication']);
+
 /** Nest's own messages through the same logger. */
 export class NestLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
@@ -19,8 +22,7 @@ export class NestLogger implements LoggerService {
     this.logger.debug({ context }, String(message));
   }
   error(message: unknown, stack?: string, context?: string): void {
-    // Nest logs what it throws while it builds the application; whoever builds it reports that.
-    if (context === 'ExceptionHandler') return;
+    if (context !== undefined && ALSO_THROWN.has(context)) return;
     this.logger.error({ context, stack }, String(message));
   }
   warn(message: unknown, context?: string): void {

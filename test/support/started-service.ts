@@ -96,14 +96,15 @@ export async function eventually<T>(
   }
 }
 
-/** Command lines of all processes that belong to the group or name the folder. */
-export function processesOf(group: number, folder: string): readonly string[] {
+/** Command lines of all processes that belong to the group, or name the folder. */
+export function processesOf(group: number, folder?: string): readonly string[] {
   const { stdout } = spawnSync('ps', ['-axo', 'pgid=,stat=,command='], { encoding: 'utf8' });
+  const isNamed = (line: string): boolean => folder !== undefined && line.includes(folder);
   return (
     stdout
       .split('\n')
       .map((line) => line.trim())
-      .filter((line) => line.split(/\s+/)[0] === String(group) || line.includes(folder))
+      .filter((line) => line.split(/\s+/)[0] === String(group) || isNamed(line))
       // One that nobody waits for in this container, but that has ended.
       .filter((line) => !/^\d+ Z/.test(line))
   );
