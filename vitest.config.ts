@@ -15,6 +15,7 @@ const plugins = [
 const POSTGRES = 'test/support/global-setup.ts';
 const BUILD = 'scripts/build-before-tests.mjs';
 
+// One kind after the other: the ones that start processes and measure time come last and alone.
 export default defineConfig({
   test: {
     reporters: ['default'],
@@ -25,6 +26,7 @@ export default defineConfig({
           name: 'unit',
           include: ['src/**/*.spec.ts', 'simulator/**/*.spec.ts'],
           testTimeout: 30_000,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -36,6 +38,7 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
           maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -47,6 +50,7 @@ export default defineConfig({
           testTimeout: 90_000,
           hookTimeout: 90_000,
           maxWorkers: 2,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -29,7 +29,9 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== 'EEXIST' || attempt > 20) {
-        throw new StartupError(`DATA_DIR cannot be used: ${path} cannot be written (${code ?? 'unknown'})`);
+        throw new StartupError(
+          `DATA_DIR cannot be used: ${path} cannot be written (${code ?? 'unknown'})`,
+        );
       }
       const holder = (await readFile(path, 'utf8').catch(() => '')).trim();
       if (holder !== '' && isAlive(holder)) {

@@ -1,6 +1,5 @@
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import pg from 'pg';
@@ -11,12 +10,17 @@ import { lockDataDir, type DataDirLock } from './data-dir-lock.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
 import { migrate } from './migrations.js';
 import { PrismaClient } from './prisma/client.js';
+import { statementNameOf, Writer } from './writer.js';
 
 /** Prisma's adapter writes times without an offset: they are UTC only in a session that is. */
 const SESSION_SETTINGS = '-c TimeZone=UTC';
 /** The writer's session: no lock or statement of the journal may hang for ever. */
-const WRITER_SETTINGS =
-  '-c lock_timeout=2000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=10000';
+const WRITER_SETTINGS = `${SESSION_SETTINGS} -c lock_timeout=2000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=10000`;
+const LANE_SETTINGS = WRITER_SETTINGS.replace('lock_timeout=2000', 'lock_timeout=5000');
+/** Payers that are waited for apart, at the same time. */
+export const LANE_CONNECTIONS = 2;
+/** Of `DATABASE_POOL_MAX`: the lanes, and the lock that tells that this process lives. */
+const RESERVED_CONNECTIONS = LANE_CONNECTIONS + 1;
 
 /** The connections of this process: Prisma for queries, one client of its own for the writer. */
 @Injectable()
@@ -26,7 +30,9 @@ export class DatabaseService implements OnApplicationShutdown {
     /** Queries of every kind but the journal's. */
     readonly prisma: PrismaClient,
     /** The journal's group commit: one connection. */
-    readonly writer: PrismaClient,
+    readonly writer: Writer,
+    /** Transactions of the journal that wait for locked rows, beside the common one. */
+    readonly lanes: Writer,
     private readonly embedded: EmbeddedPostgres | null,
     private readonly dataDirLock: DataDirLock | null,
   ) {}
@@ -40,13 +46,13 @@ export class DatabaseService implements OnApplicationShutdown {
     const { url, embedded, lock } = await openServer(config);
     try {
       await migrate(url);
-      const prisma = new PrismaClient({ adapter: adapterFor(url, config.databasePoolMax) });
-      const writer = new PrismaClient({
-        adapter: adapterFor(url, 1, WRITER_SETTINGS),
-        transactionOptions: { maxWait: 5000, timeout: 20_000 },
+      const prisma = new PrismaClient({
+        adapter: adapterFor(url, Math.max(1, config.databasePoolMax - RESERVED_CONNECTIONS)),
       });
+      const writer = new Writer(url, 1, WRITER_SETTINGS);
+      const lanes = new Writer(url, LANE_CONNECTIONS, LANE_SETTINGS);
       await prisma.$queryRawUnsafe('SELECT 1');
-      return new DatabaseService(url, prisma, writer, embedded, lock);
+      return new DatabaseService(url, prisma, writer, lanes, embedded, lock);
     } catch (error) {
       await embedded?.stop();
       await lock?.release();
@@ -55,7 +61,7 @@ export class DatabaseService implements OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await Promise.allSettled([this.prisma.$disconnect(), this.writer.$disconnect()]);
+    await Promise.allSettled([this.prisma.$disconnect(), this.writer.end(), this.lanes.end()]);
     await this.embedded?.stop();
     await this.dataDirLock?.release();
   }
@@ -113,32 +119,19 @@ async function makeDataDir(dataDir: string): Promise<void> {
   }
 }
 
-function adapterFor(url: string, max: number, options?: string): PrismaPg {
+function adapterFor(url: string, max: number): PrismaPg {
   const pool = new pg.Pool({
     connectionString: url,
     max,
     connectionTimeoutMillis: 3000,
     keepAlive: true,
     application_name: 'tollgate',
-    options: options === undefined ? SESSION_SETTINGS : `${SESSION_SETTINGS} ${options}`,
+    options: SESSION_SETTINGS,
   });
-  // Named statements are planned once per connection instead of once per call.
   return new PrismaPg(pool, {
     disposeExternalPool: true,
     statementNameGenerator: (query) => statementNameOf(query.sql),
   });
-}
-
-const statementNames = new Map<string, string>();
-
-function statementNameOf(sql: string): string {
-  let name = statementNames.get(sql);
-  if (name === undefined) {
-    name = `s${createHash('sha1').update(sql).digest('hex').slice(0, 24)}`;
-    // Texts built at run time must not grow this map without end.
-    if (statementNames.size < 2000) statementNames.set(sql, name);
-  }
-  return name;
 }
 
 function unusable(config: Config, error: unknown): StartupError {

@@ -110,13 +110,24 @@ async function initialise(
   await writeFile(pending, password, { mode: 0o600 });
   if (identity !== null) await chown(pending, identity.uid, identity.gid);
   const { command, args } = asServerUser(
-    [binaries.initdb, `--pgdata=${cluster}`, `--username=${SERVER_USER}`, '--auth=scram-sha-256',
-      `--pwfile=${pending}`, '--encoding=UTF8', '--locale=C', '--no-sync'],
-    identity, root,
+    [
+      binaries.initdb,
+      `--pgdata=${cluster}`,
+      `--username=${SERVER_USER}`,
+      '--auth=scram-sha-256',
+      `--pwfile=${pending}`,
+      '--encoding=UTF8',
+      '--locale=C',
+      '--no-sync',
+    ],
+    identity,
+    root,
   );
   const result = spawnSync(command, args, { encoding: 'utf8', env: serverEnvironment() });
   if (result.status !== 0) {
-    throw new StartupError(`initdb failed in ${cluster}: ${firstLine(result.stderr, result.error)}`);
+    throw new StartupError(
+      `initdb failed in ${cluster}: ${firstLine(result.stderr, result.error)}`,
+    );
   }
   await rm(pending);
   await writeFile(passwordFile, password, { mode: 0o600 });
@@ -143,9 +154,16 @@ async function launch(
     autovacuum_naptime: '15s',
   };
   const { command, args } = asServerUser(
-    [binaries.postgres, '-D', cluster, '-p', String(port),
-      ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
-    identity, root,
+    [
+      binaries.postgres,
+      '-D',
+      cluster,
+      '-p',
+      String(port),
+      ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ],
+    identity,
+    root,
   );
   // A session of its own: a Ctrl-C in the terminal reaches us, we drain, and only then stop it.
   const child = spawn(command, args, {
@@ -183,9 +201,7 @@ function asServerUser(
   const canReach = [binary, root].every(
     (path) => spawnSync('setpriv', [...ids, 'test', '-x', path]).status === 0,
   );
-  const rights = canReach
-    ? []
-    : ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
+  const rights = canReach ? [] : ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
   if (spawnSync('setpriv', [...ids, ...rights, 'test', '-x', binary]).status !== 0) {
     throw new StartupError(
       `PostgreSQL cannot run as root, and the user "postgres" cannot read ${dirname(binary)}: run as another user, or set DATABASE_URL`,
@@ -209,11 +225,16 @@ async function findRunning(cluster: string): Promise<{ pid: number; port: number
 }
 
 async function answers(url: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: url.replace(/\/[^/]*$/, '/postgres'), connectionTimeoutMillis: 2000 });
+  const client = new pg.Client({
+    connectionString: url.replace(/\/[^/]*$/, '/postgres'),
+    connectionTimeoutMillis: 2000,
+  });
   client.on('error', () => undefined);
   try {
     await client.connect();
-    const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
+    const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [
+      DATABASE,
+    ]);
     if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
     return true;
   } catch {
@@ -251,7 +272,9 @@ function freePort(): Promise<number> {
     server.listen(0, '127.0.0.1', () => {
       const address = server.address();
       const port = address !== null && typeof address === 'object' ? address.port : 0;
-      server.close(() => { found(port); });
+      server.close(() => {
+        found(port);
+      });
     });
   });
 }

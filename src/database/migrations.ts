@@ -1,19 +1,24 @@
-import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils';
-import { PrismaPg } from '@prisma/adapter-pg';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { packageRoot } from './package-root.js';
 
 /** Processes that start at once migrate one after the other under this session lock. */
 const MIGRATION_LOCK = 7_205_011_031n;
+const MIGRATE_MAX_MS = 15 * 60_000;
 
-type SchemaEngineModule = typeof import('@prisma/schema-engine-wasm/schema_engine_bg');
+export interface Migration {
+  readonly name: string;
+  readonly sql: string;
+}
 
 /**
- * Applies `prisma/migrations` with Prisma's own schema engine (as WebAssembly) and keeps
- * `_prisma_migrations`, so that `prisma migrate deploy` works on the same database.
+ * Brings the database to our schema. Prisma's engine is asked only when something is missing; it
+ * keeps `_prisma_migrations`, so that `prisma migrate deploy` works on the same database. What a
+ * newer version has applied beyond our own migrations is left alone.
  *
  * @returns the names of the migrations applied now, in order.
  */
@@ -23,101 +28,67 @@ export async function migrate(databaseUrl: string): Promise<readonly string[]> {
   await lock.connect();
   try {
     await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    return await applyAll(databaseUrl);
+    return (await isUpToDate(lock)) ? [] : await applyApart(databaseUrl);
   } finally {
     await lock.end();
   }
 }
 
-async function applyAll(databaseUrl: string): Promise<readonly string[]> {
-  const root = packageRoot();
-  const prismaDir = join(root, 'prisma');
-  const migrationsDir = join(prismaDir, 'migrations');
-  const schema = await readFile(join(prismaDir, 'schema.prisma'), 'utf8');
-  const lockfile = await readFile(join(migrationsDir, 'migration_lock.toml'), 'utf8');
-  const names = (await readdir(migrationsDir, { withFileTypes: true }))
+export function migrationsFolder(): string {
+  return join(packageRoot(), 'prisma', 'migrations');
+}
+
+/** Our migrations in the order in which they are applied. */
+export async function readMigrations(): Promise<readonly Migration[]> {
+  const folder = migrationsFolder();
+  const names = (await readdir(folder, { withFileTypes: true }))
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name)
     .sort();
-  const migrationDirectories = await Promise.all(
+  return Promise.all(
     names.map(async (name) => ({
-      path: name,
-      migrationFile: {
-        path: 'migration.sql',
-        content: {
-          tag: 'ok' as const,
-          value: await readFile(join(migrationsDir, name, 'migration.sql'), 'utf8'),
-        },
-      },
+      name,
+      sql: await readFile(join(folder, name, 'migration.sql'), 'utf8'),
     })),
   );
+}
 
-  const engineModule = await loadSchemaEngine();
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
-  const engine = await engineModule.SchemaEngine.new(
-    { datamodels: [['schema.prisma', schema]] },
-    () => undefined,
-    bindMigrationAwareSqlAdapterFactory(scriptSafe(new PrismaPg(pool), pool)),
+/** Every migration of ours was applied whole, as it stands in our files, and none is half done. */
+async function isUpToDate(client: pg.Client): Promise<boolean> {
+  const { rows: tables } = await client.query<{ is_there: boolean }>(
+    `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS is_there`,
   );
-  try {
-    const result = await engine.applyMigrations({
-      migrationsList: {
-        baseDir: migrationsDir,
-        lockfile: { path: 'migration_lock.toml', content: lockfile },
-        migrationDirectories,
-        shadowDbInitScript: '',
+  if (tables[0]?.is_there !== true) return false;
+  const { rows } = await client.query<{ name: string; checksum: string; is_finished: boolean }>(
+    `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS is_finished
+     FROM _prisma_migrations WHERE rolled_back_at IS NULL`,
+  );
+  if (rows.some((row) => !row.is_finished)) return false;
+  const applied = new Map(rows.map(({ name, checksum }) => [name, checksum]));
+  const ours = await readMigrations();
+  return ours.every(
+    ({ name, sql }) => applied.get(name) === createHash('sha256').update(sql).digest('hex'),
+  );
+}
+
+/** In a process of its own, whose memory goes with it; from source (in tests) in this one. */
+async function applyApart(databaseUrl: string): Promise<readonly string[]> {
+  const program = new URL('./migrate-process.js', import.meta.url);
+  if (import.meta.url.endsWith('.ts')) {
+    const { applyMigrations } = await import('./schema-engine.js');
+    return applyMigrations(databaseUrl);
+  }
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      process.execPath,
+      [fileURLToPath(program)],
+      { timeout: MIGRATE_MAX_MS, maxBuffer: 1024 * 1024 },
+      (error, stdout, stderr) => {
+        if (error !== null) reject(new Error(stderr.trim() === '' ? error.message : stderr.trim()));
+        else resolve(stdout.split('\n').filter((name) => name !== ''));
       },
-      filters: { externalTables: [], externalEnums: [] },
-    });
-    return result.appliedMigrationNames;
-  } finally {
-    engine.free();
-    await pool.end();
-  }
-}
-
-/**
- * The adapter cuts a script at every semicolon, also inside a function body. Sent whole, it is one
- * simple query: read by PostgreSQL itself, and one transaction, so a migration applies or does not.
- */
-function scriptSafe(factory: PrismaPg, pool: pg.Pool): PrismaPg {
-  const connect = factory.connect.bind(factory);
-  factory.connect = async () => {
-    const adapter = await connect();
-    adapter.executeScript = async (script) => {
-      await pool.query(script);
-    };
-    return adapter;
-  };
-  return factory;
-}
-
-/** The part of the global that we use; its types come only with the browser's library. */
-const webAssembly = (
-  globalThis as unknown as {
-    WebAssembly: {
-      instantiate(
-        bytes: Uint8Array,
-        imports: Record<string, unknown>,
-      ): Promise<{ instance: { exports: Record<string, unknown> } }>;
-    };
-  }
-).WebAssembly;
-
-let loaded: Promise<SchemaEngineModule> | null = null;
-
-/** The package's own entry expects a bundler; under Node its WebAssembly is instantiated by hand. */
-function loadSchemaEngine(): Promise<SchemaEngineModule> {
-  loaded ??= (async () => {
-    const entry = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm');
-    const bytes = await readFile(join(dirname(entry), 'schema_engine_bg.wasm'));
-    const glue = await import('@prisma/schema-engine-wasm/schema_engine_bg');
-    const { instance } = await webAssembly.instantiate(bytes, { './schema_engine_bg.js': glue });
-    const { __wbg_set_wasm: setWasm } = glue as unknown as { __wbg_set_wasm: (exports: unknown) => void };
-    setWasm(instance.exports);
-    const start = instance.exports['__wbindgen_start'];
-    if (typeof start === 'function') (start as () => void)();
-    return glue;
-  })();
-  return loaded;
+    );
+    // Not an argument: those are there for every user of the machine to read.
+    child.stdin?.end(databaseUrl);
+  });
 }

@@ -1,4 +1,8 @@
-import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import pg from 'pg';
 import { DatabaseService } from './database.service.js';
 
@@ -57,11 +61,14 @@ export class NotificationsService implements OnApplicationBootstrap, OnApplicati
       application_name: 'tollgate-listen',
     });
     this.client = client;
-    const lost = (): void => { this.onLost(client); };
+    const lost = (): void => {
+      this.onLost(client);
+    };
     client.on('error', lost);
     client.on('end', lost);
     client.on('notification', ({ channel, payload }) => {
-      for (const listener of this.listeners.get(channel as Channel) ?? []) listener.onNotice(payload ?? '');
+      for (const listener of this.listeners.get(channel as Channel) ?? [])
+        listener.onNotice(payload ?? '');
     });
     try {
       await client.connect();
@@ -88,6 +95,7 @@ export class NotificationsService implements OnApplicationBootstrap, OnApplicati
   }
 
   private announceGap(): void {
-    for (const listeners of this.listeners.values()) for (const listener of listeners) listener.onGap();
+    for (const listeners of this.listeners.values())
+      for (const listener of listeners) listener.onGap();
   }
 }

@@ -30,7 +30,9 @@ export class SessionLock {
       application_name: 'tollgate-owner',
     });
     this.client = client;
-    const lost = (): void => { this.onLost(client); };
+    const lost = (): void => {
+      this.onLost(client);
+    };
     client.on('error', lost);
     client.on('end', lost);
     try {
@@ -55,7 +57,10 @@ export class SessionLock {
     const { client } = this;
     if (client === null) return false;
     const keys = keysOf(id);
-    const { rows } = await client.query<{ is_free: boolean }>('SELECT pg_try_advisory_lock($1, $2) AS is_free', keys);
+    const { rows } = await client.query<{ is_free: boolean }>(
+      'SELECT pg_try_advisory_lock($1, $2) AS is_free',
+      keys,
+    );
     if (rows[0]?.is_free !== true) return false;
     try {
       await work();

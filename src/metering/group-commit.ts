@@ -1,4 +1,5 @@
 import { uuidv7 } from 'uuidv7';
+import { LANE_CONNECTIONS } from '../database/database.service.js';
 import { classifySqlFailure } from '../database/sql-errors.js';
 import { decideBatch, subjectsOf, type AdmissionDecision, type EndedEvent, type Settlement } from './batch-decision.js';
 import type { Batch, BatchWrites, EventStates, JournalRepository, LockedState } from './journal.repository.js';
@@ -22,7 +23,7 @@ const LOCKED_RETRY_MS = 5;
 const BACKOFF_MIN_MS = 20;
 const BACKOFF_MAX_MS = 1000;
 /** Payers whose rows are waited for at the same time, each in a transaction of its own. */
-const LANES_MAX = 2;
+const LANES_MAX = LANE_CONNECTIONS;
 
 export interface JournalClock {
   now(): Date;

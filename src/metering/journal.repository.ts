@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DatabaseService } from '../database/database.service.js';
-import type { PrismaClient } from '../database/prisma/client.js';
+import type { WriterTransaction } from '../database/writer.js';
 import { subjectsOf, type BatchDecision, type BudgetRow, type Settlement } from './batch-decision.js';
 import {
   arrayText,
@@ -68,8 +68,6 @@ export interface CommitOptions {
 export class StaleBatchError extends Error {
   override readonly name = 'StaleBatchError';
 }
-
-type Transaction = Omit<PrismaClient, '$connect' | '$disconnect' | '$on' | '$transaction' | '$use' | '$extends'>;
 
 /** Kept this long after the request ended. */
 const IDEMPOTENCY_KEPT_MS = 24 * 3600 * 1000;
@@ -184,23 +182,24 @@ export class JournalRepository {
     options: CommitOptions,
     decide: (locked: LockedState, states: EventStates | null) => BatchWrites | null,
   ): Promise<void> {
-    const client = options.isBlocking ? this.database.prisma : this.database.writer;
-    await client.$transaction(async (tx) => {
-      if (options.isBlocking) await tx.$executeRawUnsafe(`SET LOCAL lock_timeout = '5s'`);
-      const locked = await this.lock(tx, batch, now, options.isBlocking);
-      const states = options.isCareful ? await readStates(tx, batch.settlements) : null;
-      const writes = decide(locked, states);
-      if (writes === null) throw new GivenUp();
-      await this.write(tx, writes);
-    }).catch((error: unknown) => {
+    const writer = options.isBlocking ? this.database.lanes : this.database.writer;
+    try {
+      await writer.transaction(async (tx) => {
+        const locked = await this.lock(tx, batch, now, options.isBlocking);
+        const states = options.isCareful ? await readStates(tx, batch.settlements) : null;
+        const writes = decide(locked, states);
+        if (writes === null) throw new GivenUp();
+        await this.write(tx, writes);
+      });
+    } catch (error) {
       if (!(error instanceof GivenUp)) throw error;
-    });
+    }
   }
 
-  private async lock(tx: Transaction, batch: Batch, now: Date, isBlocking: boolean): Promise<LockedState> {
+  private async lock(tx: WriterTransaction, batch: Batch, now: Date, isBlocking: boolean): Promise<LockedState> {
     const written = new Set(batch.settlements.flatMap(({ event }) => subjectsOf(event)));
     const all = new Set([...written, ...batch.admissions.flatMap(subjectsOf)]);
-    const records = await tx.$queryRawUnsafe<BudgetRecord[]>(
+    const records = await tx.rows<BudgetRecord>(
       isBlocking ? LOCK_BLOCKING_SQL : LOCK_FREE_SQL,
       batch.id,
       now.toISOString(),
@@ -214,11 +213,11 @@ export class JournalRepository {
     };
   }
 
-  private async write(tx: Transaction, { decision, opened, ended }: BatchWrites): Promise<void> {
+  private async write(tx: WriterTransaction, { decision, opened, ended }: BatchWrites): Promise<void> {
     const fresh = ended.filter(({ settlement }) => settlement.from === 'open');
     const restated = ended.filter(({ settlement }) => settlement.from !== 'open');
     const { budgets } = decision;
-    const [counts] = await tx.$queryRawUnsafe<{ closed: number; charged: number }[]>(
+    const [counts] = await tx.rows<{ closed: number; charged: number }>(
       WRITE_SQL,
       ...parametersOf(ENDED_COLUMNS, fresh),
       ...parametersOf(OPENED_COLUMNS, opened),
@@ -244,22 +243,22 @@ function isCharged({ settlement: { ending } }: EndedRow): boolean {
   return ending.state === 'settled' && ending.provider !== null && ending.providerRequestId !== null;
 }
 
-async function restate(tx: Transaction, rows: readonly EndedRow[]): Promise<void> {
-  const [counts] = await tx.$queryRawUnsafe<{ restated: number }[]>(
+async function restate(tx: WriterTransaction, rows: readonly EndedRow[]): Promise<void> {
+  const [counts] = await tx.rows<{ restated: number }>(
     RESTATE_SQL,
     ...parametersOf(RESTATED_COLUMNS, rows),
   );
   if (counts?.restated !== rows.length) throw new StaleBatchError('an event had changed before');
 }
 
-async function readStates(tx: Transaction, settlements: readonly Settlement[]): Promise<EventStates> {
+async function readStates(tx: WriterTransaction, settlements: readonly Settlement[]): Promise<EventStates> {
   const ids = arrayText(settlements.map(({ event }) => event.id));
   const [open, ended, charged] = [
-    await tx.$queryRawUnsafe<{ id: string }[]>(
+    await tx.rows<{ id: string }>(
       'SELECT id::text FROM open_events WHERE id = ANY($1::text::uuid[])', ids),
-    await tx.$queryRawUnsafe<{ id: string; state: string }[]>(
+    await tx.rows<{ id: string; state: string }>(
       'SELECT id::text, state FROM usage_events WHERE id = ANY($1::text::uuid[])', ids),
-    await tx.$queryRawUnsafe<{ key: string; event_id: string }[]>(
+    await tx.rows<{ key: string; event_id: string }>(
       `SELECT c.upstream || ' ' || c.provider || ' ' || c.provider_request_id AS key, c.event_id::text
        FROM charged_requests c JOIN unnest($1::text::text[], $2::text::text[], $3::text::text[]) AS s(upstream, provider, id)
          ON c.upstream = s.upstream AND c.provider = s.provider AND c.provider_request_id = s.id`,
@@ -275,13 +274,11 @@ async function readStates(tx: Transaction, settlements: readonly Settlement[]): 
 }
 
 async function readTakenKeys(
-  tx: Transaction,
+  tx: WriterTransaction,
   claims: readonly AdmissionRequest[],
   now: Date,
 ): Promise<ReadonlyMap<string, TakenKey>> {
-  const records = await tx.$queryRawUnsafe<
-    { token_id: string; key: string; body_mac: Uint8Array; event_id: string; is_ended: boolean }[]
-  >(
+  const records = await tx.rows<{ token_id: string; key: string; body_mac: Uint8Array; event_id: string; is_ended: boolean }>(
     `SELECT k.token_id::text, k.key, k.body_mac, k.event_id::text, k.ended_at IS NOT NULL AS is_ended
      FROM idempotency_keys k JOIN unnest($1::text::uuid[], $2::text::text[]) AS c(token_id, key)
        ON k.token_id = c.token_id AND k.key = c.key
@@ -300,14 +297,14 @@ async function readTakenKeys(
 
 /** Takes the keys of what was opened, ends or gives back those of what was settled. */
 async function writeKeys(
-  tx: Transaction,
+  tx: WriterTransaction,
   opened: readonly OpenedRow[],
   ended: readonly EndedRow[],
   at: Date,
 ): Promise<void> {
   const taking = opened.filter(({ request }) => request.idempotency !== null);
   if (taking.length > 0) {
-    const taken = await tx.$executeRawUnsafe(
+    const taken = await tx.count(
       `INSERT INTO idempotency_keys (token_id, key, body_mac, event_id, taken_at)
        SELECT k.token_id, k.key, decode(k.mac, 'hex'), k.event_id, $5::timestamptz
        FROM unnest($1::text::uuid[], $2::text::text[], $3::text::text[], $4::text::uuid[]) AS k(token_id, key, mac, event_id)
@@ -336,10 +333,10 @@ async function writeKeys(
       arrayText(keyed.map(({ settlement }) => settlement.event.idempotencyKey)),
     ];
     const mine = `(token_id, key) IN (SELECT * FROM unnest($1::text::uuid[], $2::text::text[]))`;
-    await tx.$executeRawUnsafe(
+    await tx.count(
       `UPDATE idempotency_keys SET ended_at = $4::timestamptz WHERE ${mine} AND event_id = ANY($3::text::uuid[])`,
       ...keys, idsOf(false), at.toISOString());
-    await tx.$executeRawUnsafe(
+    await tx.count(
       `DELETE FROM idempotency_keys WHERE ${mine} AND event_id = ANY($3::text::uuid[])`,
       ...keys, idsOf(true));
   }

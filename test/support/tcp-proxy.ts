@@ -4,17 +4,17 @@ import { createServer, connect, type Socket } from 'node:net';
 export interface TcpProxy {
   readonly port: number;
   /**
-   * At the next client message that contains one of `texts`: `before` cuts without passing it on, `after`
+   * At the next client message that contains `text`: `before` cuts without passing it on, `after`
    * passes it on, waits for the server's answer and cuts instead of passing that back.
    */
-  cutAt(texts: readonly string[], when: 'before' | 'after'): void;
+  cutAt(text: string, when: 'before' | 'after'): void;
   /** How often it has cut. */
   readonly cuts: number;
   close(): Promise<void>;
 }
 
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
-  let armed: { texts: readonly string[]; when: 'before' | 'after' } | null = null;
+  let armed: { text: string; when: 'before' | 'after' } | null = null;
   let cuts = 0;
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -36,7 +36,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       });
     }
     client.on('data', (chunk) => {
-      if (armed !== null && armed.texts.some((text) => chunk.includes(text))) {
+      if (armed !== null && chunk.includes(armed.text)) {
         const { when } = armed;
         armed = null;
         if (when === 'before') {
@@ -57,7 +57,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   return {
     port: address.port,
-    cutAt: (texts, when) => { armed = { texts, when }; },
+    cutAt: (text, when) => { armed = { text, when }; },
     get cuts() { return cuts; },
     close: async () => {
       for (const socket of sockets) socket.destroy();
