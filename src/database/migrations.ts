@@ -1,19 +1,12 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { packageRoot } from './package-root.js';
+import { readMigrations } from './migration-files.js';
 
 /** Processes that start at once migrate one after the other under this session lock. */
 const MIGRATION_LOCK = 7_205_011_031n;
 const MIGRATE_MAX_MS = 15 * 60_000;
-
-export interface Migration {
-  readonly name: string;
-  readonly sql: string;
-}
 
 /**
  * Brings the database to our schema. Prisma's engine is asked only when something is missing; it
@@ -32,25 +25,6 @@ export async function migrate(databaseUrl: string): Promise<readonly string[]> {
   } finally {
     await lock.end();
   }
-}
-
-export function migrationsFolder(): string {
-  return join(packageRoot(), 'prisma', 'migrations');
-}
-
-/** Our migrations in the order in which they are applied. */
-export async function readMigrations(): Promise<readonly Migration[]> {
-  const folder = migrationsFolder();
-  const names = (await readdir(folder, { withFileTypes: true }))
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort();
-  return Promise.all(
-    names.map(async (name) => ({
-      name,
-      sql: await readFile(join(folder, name, 'migration.sql'), 'utf8'),
-    })),
-  );
 }
 
 /** Every migration of ours was applied whole, as it stands in our files, and none is half done. */
