@@ -68,7 +68,10 @@ export class Writer {
 class PreparedTransaction implements WriterTransaction {
   constructor(private readonly client: pg.PoolClient) {}
 
-  async rows<Row extends pg.QueryResultRow>(sql: string, ...values: readonly string[]): Promise<Row[]> {
+  async rows<Row extends pg.QueryResultRow>(
+    sql: string,
+    ...values: readonly string[]
+  ): Promise<Row[]> {
     return (await this.run<Row>(sql, values)).rows;
   }
 
@@ -76,7 +79,10 @@ class PreparedTransaction implements WriterTransaction {
     return (await this.run(sql, values)).rowCount ?? 0;
   }
 
-  private run<Row extends pg.QueryResultRow>(sql: string, values: readonly string[]): Promise<pg.QueryResult<Row>> {
+  private run<Row extends pg.QueryResultRow>(
+    sql: string,
+    values: readonly string[],
+  ): Promise<pg.QueryResult<Row>> {
     return this.client.query<Row>({ name: statementNameOf(sql), text: sql, values: [...values] });
   }
 }

@@ -90,6 +90,10 @@ function priced(
     case 'unpriced':
       return { state: 'unpriced', usageSource, quantities, reasoningTokens };
     case 'overflow':
-      return { state: 'quarantined', problem: 'a quantity or the cost is too large to be one', raw: null };
+      return {
+        state: 'quarantined',
+        problem: 'a quantity or the cost is too large to be one',
+        raw: null,
+      };
   }
 }

@@ -31,8 +31,11 @@ export interface RequestWithCaller extends FastifyRequest {
 }
 
 /** The caller of a guarded route, as an argument of the method. */
-export const CurrentCaller = createParamDecorator((_data: unknown, context: ExecutionContext): Caller => {
-  const { caller } = context.switchToHttp().getRequest<RequestWithCaller>();
-  if (caller === undefined) throw new Error('a route without the caller guard asks for its caller');
-  return caller;
-});
+export const CurrentCaller = createParamDecorator(
+  (_data: unknown, context: ExecutionContext): Caller => {
+    const { caller } = context.switchToHttp().getRequest<RequestWithCaller>();
+    if (caller === undefined)
+      throw new Error('a route without the caller guard asks for its caller');
+    return caller;
+  },
+);

@@ -36,7 +36,11 @@ export interface EndedEvent {
 }
 
 export type AdmissionDecision =
-  | { readonly kind: 'admitted'; readonly holdPicoUsd: PicoUsd; readonly maxOutputTokensWritten: number | null }
+  | {
+      readonly kind: 'admitted';
+      readonly holdPicoUsd: PicoUsd;
+      readonly maxOutputTokensWritten: number | null;
+    }
   | { readonly kind: 'refused'; readonly refused: Refused; readonly resetsAt: Date }
   | { readonly kind: 'token_closed' };
 
@@ -87,7 +91,11 @@ export function decideBatch(
 }
 
 /** What the account pays for one event, and what that does to the budgets in its scope. */
-function endOne(settlement: Settlement, book: Map<string, BudgetRow>, changed: Set<string>): EndedEvent {
+function endOne(
+  settlement: Settlement,
+  book: Map<string, BudgetRow>,
+  changed: Set<string>,
+): EndedEvent {
   const { event, ending, from, isWithheld } = settlement;
   const isSettling = ending.state === 'settled';
   // An unpriced event keeps its hold as provisional cost; a released one has none left.
@@ -130,7 +138,9 @@ function admitAll(
 ): readonly AdmissionDecision[] {
   const open = admissions.filter((request) => !rowOf(book, request.tokenId).isClosed);
   const subjects = new Set(open.flatMap(subjectsOf));
-  const budgets = new Map([...subjects].map((id) => [id, viewOf(rowOf(book, id), period)] as const));
+  const budgets = new Map(
+    [...subjects].map((id) => [id, viewOf(rowOf(book, id), period)] as const),
+  );
   const result = admitBatch(
     open.map((request) => ({ budgetKeys: subjectsOf(request), hold: request.hold })),
     budgets,
@@ -143,11 +153,15 @@ function admitAll(
     changed.add(subjectId);
   }
   const resetsAt = periodBounds(nextPeriod(period)).start;
-  const byId = new Map(open.map((request, index) => [request.id, result.admissions[index]] as const));
+  const byId = new Map(
+    open.map((request, index) => [request.id, result.admissions[index]] as const),
+  );
   return admissions.map((request): AdmissionDecision => {
     const admission = byId.get(request.id);
     if (admission === undefined) return { kind: 'token_closed' };
-    return admission.kind === 'admitted' ? admission : { kind: 'refused', refused: admission, resetsAt };
+    return admission.kind === 'admitted'
+      ? admission
+      : { kind: 'refused', refused: admission, resetsAt };
   });
 }
 
@@ -172,7 +186,12 @@ function usedIn(row: BudgetRow, period: string): PicoUsd {
   return nextPeriod(period) === row.period ? row.previousUsedPicoUsd : 0n;
 }
 
-function spend(row: BudgetRow, period: string, releasedPicoUsd: PicoUsd, usedDelta: PicoUsd): BudgetRow {
+function spend(
+  row: BudgetRow,
+  period: string,
+  releasedPicoUsd: PicoUsd,
+  usedDelta: PicoUsd,
+): BudgetRow {
   const rolled = rolledTo(row, period);
   const held = rolled.heldPicoUsd === null ? null : rolled.heldPicoUsd - releasedPicoUsd;
   if (rolled.period === period) {

@@ -1,8 +1,20 @@
 import { uuidv7 } from 'uuidv7';
 import { LANE_CONNECTIONS } from '../database/database.service.js';
 import { classifySqlFailure } from '../database/sql-errors.js';
-import { decideBatch, subjectsOf, type AdmissionDecision, type EndedEvent, type Settlement } from './batch-decision.js';
-import type { Batch, BatchWrites, EventStates, JournalRepository, LockedState } from './journal.repository.js';
+import {
+  decideBatch,
+  subjectsOf,
+  type AdmissionDecision,
+  type EndedEvent,
+  type Settlement,
+} from './batch-decision.js';
+import type {
+  Batch,
+  BatchWrites,
+  EventStates,
+  JournalRepository,
+  LockedState,
+} from './journal.repository.js';
 import { StaleBatchError } from './journal.repository.js';
 import {
   Journal,
@@ -33,7 +45,9 @@ export interface JournalClock {
 export interface JournalObserver {
   batch(size: number, durationMs: number): void;
   retry(reason: string): void;
-  anomaly(kind: 'late' | 'overrun' | 'quarantined' | 'poisoned_admission' | 'duplicate_settlement'): void;
+  anomaly(
+    kind: 'late' | 'overrun' | 'quarantined' | 'poisoned_admission' | 'duplicate_settlement',
+  ): void;
   failure(message: string, error: unknown): void;
 }
 
@@ -79,7 +93,10 @@ export class GroupCommitJournal extends Journal {
   private readonly settlements: PendingSettlement[] = [];
   private readonly admissions: PendingAdmission[] = [];
   /** Payers that are waited for apart, with the work that came for them meanwhile. */
-  private readonly lanes = new Map<string, { settlements: PendingSettlement[]; admissions: PendingAdmission[] }>();
+  private readonly lanes = new Map<
+    string,
+    { settlements: PendingSettlement[]; admissions: PendingAdmission[] }
+  >();
   private isRunning = false;
   private isScheduled = false;
   private idleWaiters: (() => void)[] = [];
@@ -142,7 +159,8 @@ export class GroupCommitJournal extends Journal {
         pending.settlement = { ...pending.settlement, isWithheld: true };
         // A commit under way may have charged it before it saw the mark: then that is taken back.
         void receipt.then((done) => {
-          if (done.kind === 'settled' && done.costPicoUsd > 0n) this.takeBack(event, ending, done.costPicoUsd);
+          if (done.kind === 'settled' && done.costPicoUsd > 0n)
+            this.takeBack(event, ending, done.costPicoUsd);
         });
       },
     };
@@ -203,14 +221,17 @@ export class GroupCommitJournal extends Journal {
 
   private take(): Work {
     const settlements = this.settlements.splice(0, BATCH_MAX);
-    const admissions = this.admissions.splice(0, BATCH_MAX).filter(({ isAbandoned }) => !isAbandoned);
+    const admissions = this.admissions
+      .splice(0, BATCH_MAX)
+      .filter(({ isAbandoned }) => !isAbandoned);
     return { settlements, admissions };
   }
 
   /** Work whose rows were locked: to the front of the queues, or into a lane when it waited long. */
   private requeue({ settlements, admissions }: Work): void {
     const now = performance.now();
-    const isStuck = ({ queuedAtMs }: { queuedAtMs: number }): boolean => now - queuedAtMs > COMMON_WAIT_MAX_MS;
+    const isStuck = ({ queuedAtMs }: { queuedAtMs: number }): boolean =>
+      now - queuedAtMs > COMMON_WAIT_MAX_MS;
     for (const pending of [...settlements].reverse()) this.settlements.unshift(pending);
     for (const pending of [...admissions].reverse()) this.admissions.unshift(pending);
     const stuck = [
@@ -226,8 +247,16 @@ export class GroupCommitJournal extends Journal {
   private async runLane(accountId: string): Promise<void> {
     const lane = { settlements: [] as PendingSettlement[], admissions: [] as PendingAdmission[] };
     this.lanes.set(accountId, lane);
-    moveMatching(this.settlements, lane.settlements, ({ settlement }) => settlement.event.accountId === accountId);
-    moveMatching(this.admissions, lane.admissions, ({ request }) => request.accountId === accountId);
+    moveMatching(
+      this.settlements,
+      lane.settlements,
+      ({ settlement }) => settlement.event.accountId === accountId,
+    );
+    moveMatching(
+      this.admissions,
+      lane.admissions,
+      ({ request }) => request.accountId === accountId,
+    );
     while (lane.settlements.length + lane.admissions.length > 0) {
       const work = {
         settlements: lane.settlements.splice(0, BATCH_MAX),
@@ -259,7 +288,7 @@ export class GroupCommitJournal extends Journal {
     let isCareful = false;
     let attempted: Attempted | null = null;
     let current = work;
-    for (let backoffMs = BACKOFF_MIN_MS; ; ) {
+    for (let backoffMs = BACKOFF_MIN_MS; ;) {
       const startedAt = performance.now();
       let thisAttempt: Attempted | null = null;
       try {
@@ -273,7 +302,10 @@ export class GroupCommitJournal extends Journal {
             return hasWrites(thisAttempt.writes) ? thisAttempt.writes : null;
           },
         );
-        this.observer.batch(current.settlements.length + current.admissions.length, performance.now() - startedAt);
+        this.observer.batch(
+          current.settlements.length + current.admissions.length,
+          performance.now() - startedAt,
+        );
         return this.finish(attempted ?? nothingOf(current));
       } catch (error) {
         const failure = classifySqlFailure(error);
@@ -282,11 +314,19 @@ export class GroupCommitJournal extends Journal {
           isCareful = true;
           continue;
         }
-        if (failure.kind === 'unique' && failure.constraint === 'journal_batches_pkey' && attempted !== null) {
+        if (
+          failure.kind === 'unique' &&
+          failure.constraint === 'journal_batches_pkey' &&
+          attempted !== null
+        ) {
           // The answer to an earlier COMMIT was lost; the commit was not.
           return this.finish(attempted);
         }
-        if (failure.kind === 'connection' || failure.kind === 'transient' || error instanceof StaleBatchError) {
+        if (
+          failure.kind === 'connection' ||
+          failure.kind === 'transient' ||
+          error instanceof StaleBatchError
+        ) {
           this.observer.retry(failure.kind === 'transient' ? failure.sqlState : failure.kind);
           if (failure.kind !== 'connection') {
             // Rolled back for certain: nothing of it stands, so it may gather anew.
@@ -299,13 +339,23 @@ export class GroupCommitJournal extends Journal {
           if (current.settlements.length + current.admissions.length === 0) return current;
           continue;
         }
-        return this.isolate(current, isBlocking, failure.kind === 'other' ? failure.message : failure.kind, error);
+        return this.isolate(
+          current,
+          isBlocking,
+          failure.kind === 'other' ? failure.message : failure.kind,
+          error,
+        );
       }
     }
   }
 
   /** A row of the batch is at fault: halves until it is alone, so that the others do not notice. */
-  private async isolate(work: Work, isBlocking: boolean, problem: string, error: unknown): Promise<Work> {
+  private async isolate(
+    work: Work,
+    isBlocking: boolean,
+    problem: string,
+    error: unknown,
+  ): Promise<Work> {
     const size = work.settlements.length + work.admissions.length;
     if (size > 1) {
       const [first, second] = halvesOf(work);
@@ -327,7 +377,9 @@ export class GroupCommitJournal extends Journal {
     if (settlement === undefined) return NOTHING;
     if (settlement.settlement.ending.state === 'quarantined') {
       // Not even the bare record goes in: it stays owed, and out of the others' way.
-      setTimeout(() => { this.enqueueSettlement(settlement); }, BACKOFF_MAX_MS);
+      setTimeout(() => {
+        this.enqueueSettlement(settlement);
+      }, BACKOFF_MAX_MS);
       return NOTHING;
     }
     settlement.settlement = quarantined(settlement.settlement, problem);
@@ -345,10 +397,14 @@ export class GroupCommitJournal extends Journal {
 
   /** Sorts out what cannot be decided now, and lets the pure rule decide the rest. */
   private decide(work: Work, locked: LockedState, states: EventStates | null): Attempted {
-    const isFree = (subjects: readonly string[]): boolean => subjects.every((id) => locked.budgets.has(id));
+    const isFree = (subjects: readonly string[]): boolean =>
+      subjects.every((id) => locked.budgets.has(id));
     const receipts = new Map<PendingSettlement, Receipt>();
     const results = new Map<PendingAdmission, AdmissionResult>();
-    const deferred = { settlements: [] as PendingSettlement[], admissions: [] as PendingAdmission[] };
+    const deferred = {
+      settlements: [] as PendingSettlement[],
+      admissions: [] as PendingAdmission[],
+    };
     const settling: PendingSettlement[] = [];
     const admitting: PendingAdmission[] = [];
     const seenCharges = new Map<string, string>();
@@ -356,7 +412,8 @@ export class GroupCommitJournal extends Journal {
     for (const pending of work.settlements) {
       const { event } = pending.settlement;
       // A second ending of one event is judged by the state that the first leaves behind.
-      if (!isFree(subjectsOf(event)) || seenEvents.has(event.id)) deferred.settlements.push(pending);
+      if (!isFree(subjectsOf(event)) || seenEvents.has(event.id))
+        deferred.settlements.push(pending);
       else if (this.isStillDue(pending, states, seenCharges)) {
         seenEvents.add(event.id);
         settling.push(pending);
@@ -388,7 +445,15 @@ export class GroupCommitJournal extends Journal {
       results.set(pending, resultOf(pending.request, admission, at, decision.period));
       if (admission.kind !== 'admitted') return [];
       const { holdPicoUsd } = admission;
-      return [{ request: pending.request, ownerId: this.options.ownerId, admittedAt: at, period: decision.period, holdPicoUsd }];
+      return [
+        {
+          request: pending.request,
+          ownerId: this.options.ownerId,
+          admittedAt: at,
+          period: decision.period,
+          holdPicoUsd,
+        },
+      ];
     });
     const ended = decision.ended.map((one) => ({ ...one, settledAt: at }));
     return { writes: { decision, opened, ended }, results, receipts, deferred };
@@ -398,18 +463,26 @@ export class GroupCommitJournal extends Journal {
    * After a stale batch the states are known: an event that was swept is settled late, a provider
    * request that was charged before is quarantined, and what ended otherwise is left as it is.
    */
-  private isStillDue(pending: PendingSettlement, states: EventStates | null, seen: Map<string, string>): boolean {
+  private isStillDue(
+    pending: PendingSettlement,
+    states: EventStates | null,
+    seen: Map<string, string>,
+  ): boolean {
     const { event, ending, from } = pending.settlement;
     const charge = chargeKeyOf(event, ending);
     if (charge !== null && ending.state === 'settled' && from !== 'settled') {
       const chargedTo = states?.chargedTo.get(charge) ?? seen.get(charge);
       if (chargedTo !== undefined && chargedTo !== event.id) {
-        pending.settlement = quarantined(pending.settlement, `provider request already charged to ${chargedTo}`);
+        pending.settlement = quarantined(
+          pending.settlement,
+          `provider request already charged to ${chargedTo}`,
+        );
       } else seen.set(charge, event.id);
     }
     if (states === null) return true;
     if (from === 'open' && !states.openIds.has(event.id)) {
-      if (states.endedStates.get(event.id) !== 'released' || ending.state === 'released') return false;
+      if (states.endedStates.get(event.id) !== 'released' || ending.state === 'released')
+        return false;
       pending.settlement = { ...pending.settlement, from: 'released' };
       return true;
     }
@@ -432,12 +505,18 @@ export class GroupCommitJournal extends Journal {
     if (receipt.kind === 'already_ended') this.observer.anomaly('duplicate_settlement');
     if (receipt.kind === 'quarantined') this.observer.anomaly('quarantined');
     if (receipt.kind === 'settled' && receipt.isLate) this.observer.anomaly('late');
-    if (receipt.kind === 'settled' && receipt.absorbedPicoUsd > 0n && !settlement.isWithheld) this.observer.anomaly('overrun');
+    if (receipt.kind === 'settled' && receipt.absorbedPicoUsd > 0n && !settlement.isWithheld)
+      this.observer.anomaly('overrun');
   }
 
   private releaseAbandoned({ event }: Extract<AdmissionResult, { kind: 'admitted' }>): void {
     const { request, period, holdPicoUsd } = event;
-    const ref = { ...request, period, holdPicoUsd, idempotencyKey: request.idempotency?.key ?? null };
+    const ref = {
+      ...request,
+      period,
+      holdPicoUsd,
+      idempotencyKey: request.idempotency?.key ?? null,
+    };
     this.settle(ref, RELEASED_UNSENT);
   }
 }
@@ -491,7 +570,10 @@ function resultOf(
 ): AdmissionResult {
   if (admission.kind !== 'admitted') return admission;
   const { holdPicoUsd, maxOutputTokensWritten } = admission;
-  return { kind: 'admitted', event: { request, admittedAt, period, holdPicoUsd, maxOutputTokensWritten } };
+  return {
+    kind: 'admitted',
+    event: { request, admittedAt, period, holdPicoUsd, maxOutputTokensWritten },
+  };
 }
 
 function replayOf(
@@ -506,29 +588,39 @@ function replayOf(
   const taken =
     earlier === undefined
       ? locked.takenKeys.get(key)
-      : { eventId: earlier.id, bodyMac: earlier.idempotency?.bodyMac ?? claim.bodyMac, isEnded: false };
+      : {
+          eventId: earlier.id,
+          bodyMac: earlier.idempotency?.bodyMac ?? claim.bodyMac,
+          isEnded: false,
+        };
   if (taken === undefined) {
     seen.set(key, request);
     return null;
   }
-  if (!taken.bodyMac.equals(claim.bodyMac)) return { kind: 'replayed', of: taken.eventId, is: 'other_body' };
+  if (!taken.bodyMac.equals(claim.bodyMac))
+    return { kind: 'replayed', of: taken.eventId, is: 'other_body' };
   return { kind: 'replayed', of: taken.eventId, is: taken.isEnded ? 'processed' : 'in_progress' };
 }
 
 function chargeKeyOf(event: OpenEventRef, { provider, providerRequestId }: Ending): string | null {
-  return provider === null || providerRequestId === null ? null : `${event.upstream} ${provider} ${providerRequestId}`;
+  return provider === null || providerRequestId === null
+    ? null
+    : `${event.upstream} ${provider} ${providerRequestId}`;
 }
 
 /** The bare record of a settlement that cannot be written or charged, for a person to decide. */
 function quarantined(settlement: Settlement, problem: string): Settlement {
   const { ending } = settlement;
-  const raw = JSON.stringify({
-    problem,
-    reported: ending.rawUsage,
-    quantities: ending.quantities,
-    ratedCostPicoUsd: ending.ratedCostPicoUsd,
-    providerRequestId: ending.providerRequestId,
-  }, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
+  const raw = JSON.stringify(
+    {
+      problem,
+      reported: ending.rawUsage,
+      quantities: ending.quantities,
+      ratedCostPicoUsd: ending.ratedCostPicoUsd,
+      providerRequestId: ending.providerRequestId,
+    },
+    (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value),
+  );
   return {
     ...settlement,
     ending: {
@@ -547,12 +639,18 @@ function quarantined(settlement: Settlement, problem: string): Settlement {
 function halvesOf({ settlements, admissions }: Work): [Work, Work] {
   // Kinds first: the two fail for different reasons.
   if (settlements.length > 0 && admissions.length > 0) {
-    return [{ settlements, admissions: [] }, { settlements: [], admissions }];
+    return [
+      { settlements, admissions: [] },
+      { settlements: [], admissions },
+    ];
   }
   const cutSettlements = Math.ceil(settlements.length / 2);
   const cutAdmissions = Math.ceil(admissions.length / 2);
   return [
-    { settlements: settlements.slice(0, cutSettlements), admissions: admissions.slice(0, cutAdmissions) },
+    {
+      settlements: settlements.slice(0, cutSettlements),
+      admissions: admissions.slice(0, cutAdmissions),
+    },
     { settlements: settlements.slice(cutSettlements), admissions: admissions.slice(cutAdmissions) },
   ];
 }
@@ -562,7 +660,9 @@ function withoutAbandoned({ settlements, admissions }: Work): Work {
 }
 
 function nothingOf(work: Work): Attempted {
-  throw new Error(`journal: a batch of ${work.settlements.length + work.admissions.length} was not decided`);
+  throw new Error(
+    `journal: a batch of ${work.settlements.length + work.admissions.length} was not decided`,
+  );
 }
 
 function hasWrites({ opened, ended }: BatchWrites): boolean {

@@ -35,7 +35,11 @@ export const OPENED_COLUMNS: readonly Column<OpenedRow>[] = [
   { name: 'task', type: 'text', of: (row) => row.request.task },
   { name: 'is_stream', type: 'boolean', of: (row) => row.request.isStream },
   { name: 'hold_pico_usd', type: 'bigint', of: (row) => row.holdPicoUsd },
-  { name: 'tags', type: 'jsonb', of: (row) => (row.request.tags === null ? null : JSON.stringify(row.request.tags)) },
+  {
+    name: 'tags',
+    type: 'jsonb',
+    of: (row) => (row.request.tags === null ? null : JSON.stringify(row.request.tags)),
+  },
   { name: 'session_id', type: 'text', of: (row) => row.request.sessionId },
   { name: 'client_request_id', type: 'text', of: (row) => row.request.clientRequestId },
   { name: 'idempotency_key', type: 'text', of: (row) => row.request.idempotency?.key ?? null },
@@ -43,22 +47,46 @@ export const OPENED_COLUMNS: readonly Column<OpenedRow>[] = [
 
 /** What an ended event keeps of its open row. */
 export const CARRIED_COLUMNS: readonly string[] = [
-  'account_id', 'member_id', 'token_id', 'created_at', 'admitted_at', 'period', 'upstream', 'model',
-  'task', 'is_stream', 'hold_pico_usd', 'tags', 'session_id', 'client_request_id',
+  'account_id',
+  'member_id',
+  'token_id',
+  'created_at',
+  'admitted_at',
+  'period',
+  'upstream',
+  'model',
+  'task',
+  'is_stream',
+  'hold_pico_usd',
+  'tags',
+  'session_id',
+  'client_request_id',
 ];
 
 /** What an ending adds; the same columns are rewritten when an ended event changes its state. */
 const ENDING_COLUMNS: readonly Column<EndedRow>[] = [
   { name: 'state', type: 'text', of: (row) => row.settlement.ending.state },
   { name: 'outcome', type: 'text', of: (row) => row.settlement.ending.outcome },
-  { name: 'served_at', type: 'timestamptz', of: (row) => row.settlement.ending.servedAt?.toISOString() ?? null },
+  {
+    name: 'served_at',
+    type: 'timestamptz',
+    of: (row) => row.settlement.ending.servedAt?.toISOString() ?? null,
+  },
   { name: 'settled_at', type: 'timestamptz', of: (row) => row.settledAt.toISOString() },
   { name: 'provider', type: 'text', of: (row) => row.settlement.ending.provider },
   { name: 'provider_model_id', type: 'text', of: (row) => row.settlement.ending.providerModelId },
-  { name: 'provider_request_id', type: 'text', of: (row) => row.settlement.ending.providerRequestId },
+  {
+    name: 'provider_request_id',
+    type: 'text',
+    of: (row) => row.settlement.ending.providerRequestId,
+  },
   { name: 'status', type: 'smallint', of: (row) => row.settlement.ending.status },
   { name: 'input_tokens', type: 'bigint', of: (row) => totalOf(row, inputTokensOf) },
-  { name: 'cached_input_tokens', type: 'bigint', of: (row) => row.settlement.ending.quantities?.cached_input ?? null },
+  {
+    name: 'cached_input_tokens',
+    type: 'bigint',
+    of: (row) => row.settlement.ending.quantities?.cached_input ?? null,
+  },
   { name: 'output_tokens', type: 'bigint', of: (row) => totalOf(row, outputTokensOf) },
   { name: 'reasoning_tokens', type: 'bigint', of: (row) => row.settlement.ending.reasoningTokens },
   { name: 'units', type: 'jsonb', of: (row) => unitsOf(row) },
@@ -70,12 +98,24 @@ const ENDING_COLUMNS: readonly Column<EndedRow>[] = [
   // Credit comes with the ledger; until then every charge is pay-as-you-go.
   { name: 'credit_pico_usd', type: 'bigint', of: (row) => (row.costPicoUsd === null ? null : 0) },
   { name: 'pay_as_you_go_pico_usd', type: 'bigint', of: (row) => row.costPicoUsd },
-  { name: 'rated_cost_pico_usd', type: 'bigint', of: (row) => row.settlement.ending.ratedCostPicoUsd },
+  {
+    name: 'rated_cost_pico_usd',
+    type: 'bigint',
+    of: (row) => row.settlement.ending.ratedCostPicoUsd,
+  },
   { name: 'absorbed_pico_usd', type: 'bigint', of: (row) => row.absorbedPicoUsd },
-  { name: 'provider_reported_pico_usd', type: 'bigint', of: (row) => row.settlement.ending.providerReportedPicoUsd },
+  {
+    name: 'provider_reported_pico_usd',
+    type: 'bigint',
+    of: (row) => row.settlement.ending.providerReportedPicoUsd,
+  },
   { name: 'first_byte_ms', type: 'integer', of: (row) => row.settlement.ending.firstByteMs },
   { name: 'duration_ms', type: 'integer', of: (row) => row.settlement.ending.durationMs },
-  { name: 'price_row_ids', type: 'bigint[]', of: (row) => `{${row.settlement.ending.priceRowIds.join(',')}}` },
+  {
+    name: 'price_row_ids',
+    type: 'bigint[]',
+    of: (row) => `{${row.settlement.ending.priceRowIds.join(',')}}`,
+  },
   { name: 'attempts', type: 'jsonb', of: (row) => JSON.stringify(row.settlement.ending.attempts) },
   { name: 'raw_usage', type: 'text', of: (row) => row.settlement.ending.rawUsage },
 ];
@@ -107,7 +147,8 @@ function unitsOf(row: EndedRow): string | null {
   let text = '';
   for (const unit in quantities) {
     const quantity = quantities[unit as keyof typeof quantities];
-    if (quantity !== undefined) text += `${text === '' ? '' : ','}"${unit}":"${quantity.toString()}"`;
+    if (quantity !== undefined)
+      text += `${text === '' ? '' : ','}"${unit}":"${quantity.toString()}"`;
   }
   return `{${text}}`;
 }
@@ -116,17 +157,21 @@ function unitsOf(row: EndedRow): string | null {
  * `unnest` of one array parameter per column, as `name(column, ...)`. A parameter is the array's
  * text: one string a column is what the driver carries cheapest.
  */
-export function unnestOf<Row>(columns: readonly Column<Row>[], alias: string, firstParameter: number): string {
-  const arrays = columns.map(({ type }, index) => `$${firstParameter + index}::text::${elementOf(type)}[]`);
+export function unnestOf<Row>(
+  columns: readonly Column<Row>[],
+  alias: string,
+  firstParameter: number,
+): string {
+  const arrays = columns.map(
+    ({ type }, index) => `$${firstParameter + index}::text::${elementOf(type)}[]`,
+  );
   const names = columns.map(({ name }) => name);
   return `unnest(${arrays.join(', ')}) AS ${alias}(${names.join(', ')})`;
 }
 
 /** `alias.column`, cast where the array carries the column as text. */
 export function selectionOf<Row>(columns: readonly Column<Row>[], alias: string): string {
-  return columns
-    .map(({ name, type }) => cast(alias, name, type))
-    .join(', ');
+  return columns.map(({ name, type }) => cast(alias, name, type)).join(', ');
 }
 
 function cast(alias: string, name: string, type: string): string {

@@ -1,7 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { DatabaseService } from '../database/database.service.js';
 import type { WriterTransaction } from '../database/writer.js';
-import { subjectsOf, type BatchDecision, type BudgetRow, type Settlement } from './batch-decision.js';
+import {
+  subjectsOf,
+  type BatchDecision,
+  type BudgetRow,
+  type Settlement,
+} from './batch-decision.js';
 import {
   arrayText,
   assignmentsFrom,
@@ -196,7 +201,12 @@ export class JournalRepository {
     }
   }
 
-  private async lock(tx: WriterTransaction, batch: Batch, now: Date, isBlocking: boolean): Promise<LockedState> {
+  private async lock(
+    tx: WriterTransaction,
+    batch: Batch,
+    now: Date,
+    isBlocking: boolean,
+  ): Promise<LockedState> {
     const written = new Set(batch.settlements.flatMap(({ event }) => subjectsOf(event)));
     const all = new Set([...written, ...batch.admissions.flatMap(subjectsOf)]);
     const records = await tx.rows<BudgetRecord>(
@@ -213,7 +223,10 @@ export class JournalRepository {
     };
   }
 
-  private async write(tx: WriterTransaction, { decision, opened, ended }: BatchWrites): Promise<void> {
+  private async write(
+    tx: WriterTransaction,
+    { decision, opened, ended }: BatchWrites,
+  ): Promise<void> {
     const fresh = ended.filter(({ settlement }) => settlement.from === 'open');
     const restated = ended.filter(({ settlement }) => settlement.from !== 'open');
     const { budgets } = decision;
@@ -240,7 +253,9 @@ export class JournalRepository {
 class GivenUp extends Error {}
 
 function isCharged({ settlement: { ending } }: EndedRow): boolean {
-  return ending.state === 'settled' && ending.provider !== null && ending.providerRequestId !== null;
+  return (
+    ending.state === 'settled' && ending.provider !== null && ending.providerRequestId !== null
+  );
 }
 
 async function restate(tx: WriterTransaction, rows: readonly EndedRow[]): Promise<void> {
@@ -251,20 +266,28 @@ async function restate(tx: WriterTransaction, rows: readonly EndedRow[]): Promis
   if (counts?.restated !== rows.length) throw new StaleBatchError('an event had changed before');
 }
 
-async function readStates(tx: WriterTransaction, settlements: readonly Settlement[]): Promise<EventStates> {
+async function readStates(
+  tx: WriterTransaction,
+  settlements: readonly Settlement[],
+): Promise<EventStates> {
   const ids = arrayText(settlements.map(({ event }) => event.id));
   const [open, ended, charged] = [
     await tx.rows<{ id: string }>(
-      'SELECT id::text FROM open_events WHERE id = ANY($1::text::uuid[])', ids),
+      'SELECT id::text FROM open_events WHERE id = ANY($1::text::uuid[])',
+      ids,
+    ),
     await tx.rows<{ id: string; state: string }>(
-      'SELECT id::text, state FROM usage_events WHERE id = ANY($1::text::uuid[])', ids),
+      'SELECT id::text, state FROM usage_events WHERE id = ANY($1::text::uuid[])',
+      ids,
+    ),
     await tx.rows<{ key: string; event_id: string }>(
       `SELECT c.upstream || ' ' || c.provider || ' ' || c.provider_request_id AS key, c.event_id::text
        FROM charged_requests c JOIN unnest($1::text::text[], $2::text::text[], $3::text::text[]) AS s(upstream, provider, id)
          ON c.upstream = s.upstream AND c.provider = s.provider AND c.provider_request_id = s.id`,
       arrayText(settlements.map(({ event }) => event.upstream)),
       arrayText(settlements.map(({ ending }) => ending.provider)),
-      arrayText(settlements.map(({ ending }) => ending.providerRequestId))),
+      arrayText(settlements.map(({ ending }) => ending.providerRequestId)),
+    ),
   ];
   return {
     openIds: new Set(open.map(({ id }) => id)),
@@ -278,7 +301,13 @@ async function readTakenKeys(
   claims: readonly AdmissionRequest[],
   now: Date,
 ): Promise<ReadonlyMap<string, TakenKey>> {
-  const records = await tx.rows<{ token_id: string; key: string; body_mac: Uint8Array; event_id: string; is_ended: boolean }>(
+  const records = await tx.rows<{
+    token_id: string;
+    key: string;
+    body_mac: Uint8Array;
+    event_id: string;
+    is_ended: boolean;
+  }>(
     `SELECT k.token_id::text, k.key, k.body_mac, k.event_id::text, k.ended_at IS NOT NULL AS is_ended
      FROM idempotency_keys k JOIN unnest($1::text::uuid[], $2::text::text[]) AS c(token_id, key)
        ON k.token_id = c.token_id AND k.key = c.key
@@ -335,10 +364,15 @@ async function writeKeys(
     const mine = `(token_id, key) IN (SELECT * FROM unnest($1::text::uuid[], $2::text::text[]))`;
     await tx.count(
       `UPDATE idempotency_keys SET ended_at = $4::timestamptz WHERE ${mine} AND event_id = ANY($3::text::uuid[])`,
-      ...keys, idsOf(false), at.toISOString());
+      ...keys,
+      idsOf(false),
+      at.toISOString(),
+    );
     await tx.count(
       `DELETE FROM idempotency_keys WHERE ${mine} AND event_id = ANY($3::text::uuid[])`,
-      ...keys, idsOf(true));
+      ...keys,
+      idsOf(true),
+    );
   }
 }
 

@@ -47,7 +47,11 @@ export type AdmissionResult =
   | { readonly kind: 'refused'; readonly refused: Refused; readonly resetsAt: Date }
   /** The token was revoked or deleted since it was looked up. */
   | { readonly kind: 'token_closed' }
-  | { readonly kind: 'replayed'; readonly of: string; readonly is: 'in_progress' | 'processed' | 'other_body' }
+  | {
+      readonly kind: 'replayed';
+      readonly of: string;
+      readonly is: 'in_progress' | 'processed' | 'other_body';
+    }
   /** Not recorded in time; nothing may be forwarded. */
   | { readonly kind: 'unavailable' }
   /** This request cannot be recorded at all. */

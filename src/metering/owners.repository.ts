@@ -47,7 +47,11 @@ export class OwnersRepository {
   }
 
   /** Up to `limit` open events of an owner, in order of id, after `afterId`. */
-  async openEventsOf(ownerId: string, afterId: string, limit: number): Promise<readonly OpenEventRef[]> {
+  async openEventsOf(
+    ownerId: string,
+    afterId: string,
+    limit: number,
+  ): Promise<readonly OpenEventRef[]> {
     const records = await this.database.prisma.$queryRawUnsafe<OpenRecord[]>(
       `SELECT id::text, account_id::text, member_id::text, token_id::text, upstream, period::text, hold_pico_usd, idempotency_key
        FROM open_events WHERE owner_id = $1::uuid AND id > $2::uuid ORDER BY id LIMIT $3::int`,

@@ -1,4 +1,9 @@
-import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import type { Logger } from 'pino';
 import { DatabaseService } from '../database/database.service.js';
 import { SessionLock } from '../database/session-lock.js';
@@ -50,7 +55,10 @@ export class SweeperService implements OnApplicationBootstrap, OnApplicationShut
     if (this.timer !== null) clearTimeout(this.timer);
     await this.running;
     // What is not written by then is released by whoever finds this owner dead.
-    await Promise.race([this.journal.idle(), new Promise((wake) => setTimeout(wake, IDLE_MAX_MS).unref())]);
+    await Promise.race([
+      this.journal.idle(),
+      new Promise((wake) => setTimeout(wake, IDLE_MAX_MS).unref()),
+    ]);
     await this.owners.forget(this.ownerId).catch(() => undefined);
     await this.lock.release();
   }
@@ -83,12 +91,15 @@ export class SweeperService implements OnApplicationBootstrap, OnApplicationShut
         const events = await this.owners.openEventsOf(ownerId, after, BATCH_MAX);
         const last = events.at(-1);
         if (last === undefined) break;
-        await Promise.all(events.map((event) => this.journal.settle(event, RELEASED_UNSENT).receipt));
+        await Promise.all(
+          events.map((event) => this.journal.settle(event, RELEASED_UNSENT).receipt),
+        );
         released += events.length;
         after = last.id;
       }
       await this.owners.forget(ownerId);
-      if (released > 0) this.logger.warn({ ownerId, released }, 'released the holds of a process that died');
+      if (released > 0)
+        this.logger.warn({ ownerId, released }, 'released the holds of a process that died');
     });
   }
 }

@@ -29,7 +29,9 @@ export class BoundedDecoder {
       if (isBomb) this.giveUp();
       else onData(chunk);
     });
-    this.stream?.on('error', () => { this.giveUp(); });
+    this.stream?.on('error', () => {
+      this.giveUp();
+    });
   }
 
   /** Decodes a chunk; `decoded` is called once everything in it was handed on. */
@@ -44,7 +46,12 @@ export class BoundedDecoder {
     const { stream } = this;
     if (stream === null || stream.destroyed) return Promise.resolve();
     return new Promise((resolve) => {
-      stream.once('close', resolve).once('end', resolve).once('error', () => { resolve(); });
+      stream
+        .once('close', resolve)
+        .once('end', resolve)
+        .once('error', () => {
+          resolve();
+        });
       stream.end();
     });
   }

@@ -52,8 +52,12 @@ export class CallRegistry {
     if (this.calls.size === 0) return true;
     let timer: NodeJS.Timeout | undefined;
     const emptied = new Promise<boolean>((resolve) => {
-      this.emptied.push(() => { resolve(true); });
-      timer = setTimeout(() => { resolve(false); }, timeoutMs);
+      this.emptied.push(() => {
+        resolve(true);
+      });
+      timer = setTimeout(() => {
+        resolve(false);
+      }, timeoutMs);
     });
     const isEmpty = await emptied;
     clearTimeout(timer);

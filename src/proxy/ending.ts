@@ -21,11 +21,20 @@ export const NOTHING_READ: AnswerReading = {
 };
 
 /** What the answer costs, by the rows in force when the request was admitted. */
-export function rateCall(call: Call, routed: RoutedRequest, served: Served, reading: AnswerReading): Rating {
+export function rateCall(
+  call: Call,
+  routed: RoutedRequest,
+  served: Served,
+  reading: AnswerReading,
+): Rating {
   const { event } = call;
   if (event === null) throw new Error(`proxy: ${call.id} is rated before it was admitted`);
   const condition = conditionOf(reading.serviceTier, routed.facts.serviceTier);
-  const rows: RowsByUnit = rowsInForce(served.priceRows, { model: routed.model, condition, at: event.admittedAt });
+  const rows: RowsByUnit = rowsInForce(served.priceRows, {
+    model: routed.model,
+    condition,
+    at: event.admittedAt,
+  });
   return rateAnswer({
     usage: reading.usage,
     hasContent: reading.hasContent,
@@ -62,7 +71,8 @@ export function endingOf(
     ratedCostPicoUsd: rating.state === 'settled' ? rating.costPicoUsd : null,
     priceRowIds: rating.state === 'settled' ? rating.priceRowIds : [],
     providerReportedPicoUsd: stated === null ? null : picoUsdFloored(stated),
-    firstByteMs: call.firstByteAtMs === null ? null : Math.round(call.firstByteAtMs - call.startedAtMs),
+    firstByteMs:
+      call.firstByteAtMs === null ? null : Math.round(call.firstByteAtMs - call.startedAtMs),
     durationMs: call.elapsedMs(),
     attempts: call.attempts,
     rawUsage: rating.state === 'quarantined' ? clean(JSON.stringify(rating), RAW_USAGE_MAX) : null,

@@ -17,7 +17,8 @@ export function isFailoverFailure(failure: UpstreamFailure): boolean {
 }
 
 /** Words by which an upstream says that it is our key that is wrong, or our limit that is reached. */
-const ABOUT_OUR_KEY = /spending limit|scope|permission|insufficient|authoriz|credential|credit|billing|token/i;
+const ABOUT_OUR_KEY =
+  /spending limit|scope|permission|insufficient|authoriz|credential|credit|billing|token/i;
 
 /** An upstream's complaint about our key is our operator's problem, not the caller's. */
 export function isAboutOurKey(status: number, bodyText: string): boolean {

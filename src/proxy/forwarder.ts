@@ -11,7 +11,12 @@ import type { BufferBudget } from './buffer-budget.js';
 import type { Call, RoutedRequest, Served } from './call.js';
 import type { CallRegistry } from './call-registry.js';
 import { clean, endingOf, NOTHING_READ } from './ending.js';
-import { isAboutOurKey, isFailoverFailure, isFailoverStatus, namesStreamOptions } from './failover.js';
+import {
+  isAboutOurKey,
+  isFailoverFailure,
+  isFailoverStatus,
+  namesStreamOptions,
+} from './failover.js';
 import { PlainRelay } from './plain-relay.js';
 import * as refusals from './refusals.js';
 import { upstreamHeaders } from './request-headers.js';
@@ -66,7 +71,11 @@ export class Forwarder {
     const left = [...routed.routes];
     const first = left.shift();
     if (first === undefined) throw new Error('proxy: a routed request without a route');
-    let current: AttemptPlan = { route: first, asksForUsage: this.mayAskForUsage(routed, first), isSecondTry: false };
+    let current: AttemptPlan = {
+      route: first,
+      asksForUsage: this.mayAskForUsage(routed, first),
+      isSecondTry: false,
+    };
     const endDrain = this.watchClient(call, () => current.route);
     try {
       for (;;) {
@@ -82,14 +91,22 @@ export class Forwarder {
   /** Ends an admitted call of which nothing was used. */
   release(call: Call, outcome: EventOutcome = 'aborted'): void {
     if (call.event === null || call.exchange !== null) return;
-    this.journal.settle(refOf(call.event), endingOf(call, null, NOTHING_READ, { state: 'released' }, outcome));
+    this.journal.settle(
+      refOf(call.event),
+      endingOf(call, null, NOTHING_READ, { state: 'released' }, outcome),
+    );
   }
 
   private mayAskForUsage({ facts }: RoutedRequest, { behaviour }: Route): boolean {
     return facts.stream === true && facts.includeUsage !== true && behaviour.streamUsage === 'ask';
   }
 
-  private async attempt(call: Call, routed: RoutedRequest, plan: AttemptPlan, left: Route[]): Promise<Next> {
+  private async attempt(
+    call: Call,
+    routed: RoutedRequest,
+    plan: AttemptPlan,
+    left: Route[],
+  ): Promise<Next> {
     const { route } = plan;
     const startedAtMs = performance.now();
     const exchange = new UpstreamExchange();
@@ -108,7 +125,12 @@ export class Forwarder {
       headersTimeout: upstream.headersTimeoutMs,
       bodyTimeout: upstream.idleTimeoutMs,
     });
-    const record = (status: number | null, error: string | null, provider: string | null, providerRequestId: string | null): void => {
+    const record = (
+      status: number | null,
+      error: string | null,
+      provider: string | null,
+      providerRequestId: string | null,
+    ): void => {
       call.attempts.push({
         upstream: route.upstream,
         provider,
@@ -125,13 +147,24 @@ export class Forwarder {
     };
     if (start.kind === 'failed') {
       record(null, start.failure, route.provider, null);
-      const another = this.afterFailure(call, routed, plan, left, start.failure, start.isReusedConnection);
+      const another = this.afterFailure(
+        call,
+        routed,
+        plan,
+        left,
+        start.failure,
+        start.isReusedConnection,
+      );
       return another ?? this.endUnanswered(call, start.failure, route);
     }
     const { head } = start;
     const served = this.servedBy(route, head);
     const isLast = left.length === 0 || call.attempts.length + 1 >= this.config.maxAttempts;
-    const needsText = head.status === 401 || head.status === 402 || head.status === 403 || (plan.asksForUsage && (head.status === 400 || head.status === 422));
+    const needsText =
+      head.status === 401 ||
+      head.status === 402 ||
+      head.status === 403 ||
+      (plan.asksForUsage && (head.status === 400 || head.status === 422));
     if (head.status >= 400 && isFailoverStatus(head.status) && !isLast && !call.isClientGone) {
       record(head.status, `status ${head.status}`, served.provider, served.providerRequestId);
       exchange.abort();
@@ -161,13 +194,26 @@ export class Forwarder {
     if (failure === 'reset' && isReusedConnection && !plan.isSecondTry) {
       return { kind: 'again', plan: { ...plan, isSecondTry: true } };
     }
-    if (!isFailoverFailure(failure) || left.length === 0 || call.attempts.length >= this.config.maxAttempts) return null;
+    if (
+      !isFailoverFailure(failure) ||
+      left.length === 0 ||
+      call.attempts.length >= this.config.maxAttempts
+    )
+      return null;
     return { kind: 'again', plan: this.planFor(routed, left) };
   }
 
   /** Ends a call that got no answer: nothing was used. */
-  private async endUnanswered(call: Call, failure: UpstreamFailure, route: Route | null): Promise<Next> {
-    const outcome: EventOutcome = call.isCut ? 'aborted' : call.isClientGone ? 'client_gone' : 'upstream_error';
+  private async endUnanswered(
+    call: Call,
+    failure: UpstreamFailure,
+    route: Route | null,
+  ): Promise<Next> {
+    const outcome: EventOutcome = call.isCut
+      ? 'aborted'
+      : call.isClientGone
+        ? 'client_gone'
+        : 'upstream_error';
     const served: Served | null =
       route?.provider === undefined || route.provider === null
         ? null
@@ -175,9 +221,15 @@ export class Forwarder {
     const { event } = call;
     if (event === null) throw new Error('proxy: an attempt before admission');
     const ending = endingOf(call, null, NOTHING_READ, { state: 'released' }, outcome);
-    const ticket = this.journal.settle(refOf(event), { ...ending, provider: served?.provider ?? null });
+    const ticket = this.journal.settle(refOf(event), {
+      ...ending,
+      provider: served?.provider ?? null,
+    });
     // The client learns of the failure when its hold is gone, so that a repetition fits again.
-    await Promise.race([ticket.receipt, new Promise((wake) => setTimeout(wake, this.config.settleWaitMaxMs).unref())]);
+    await Promise.race([
+      ticket.receipt,
+      new Promise((wake) => setTimeout(wake, this.config.settleWaitMaxMs).unref()),
+    ]);
     return { kind: 'ended', refusal: call.isClientGone ? null : refusals.failureRefusal(failure) };
   }
 
@@ -190,10 +242,19 @@ export class Forwarder {
     exchange: UpstreamExchange,
     head: AnswerHead,
     served: Served,
-    record: (status: number | null, error: string | null, provider: string | null, providerRequestId: string | null) => void,
+    record: (
+      status: number | null,
+      error: string | null,
+      provider: string | null,
+      providerRequestId: string | null,
+    ) => void,
   ): Promise<Next> {
     const text = await readText(exchange);
-    if (plan.asksForUsage && namesStreamOptions(head.status, text.toString('utf8')) && !call.isClientGone) {
+    if (
+      plan.asksForUsage &&
+      namesStreamOptions(head.status, text.toString('utf8')) &&
+      !call.isClientGone
+    ) {
       record(head.status, 'stream_options refused', served.provider, served.providerRequestId);
       this.catalog.rememberNoStreamUsage(plan.route.upstream, served.provider);
       return { kind: 'again', plan: { ...plan, asksForUsage: false } };
@@ -201,9 +262,13 @@ export class Forwarder {
     if (isAboutOurKey(head.status, text.toString('utf8'))) {
       record(head.status, 'our key was refused', served.provider, served.providerRequestId);
       this.metrics.alarms.inc({ kind: 'upstream_key' });
-      this.logger.error({ requestId: call.id, upstream: plan.route.upstream, status: head.status }, 'an upstream refused our key');
+      this.logger.error(
+        { requestId: call.id, upstream: plan.route.upstream, status: head.status },
+        'an upstream refused our key',
+      );
       await settleCall(
-        this.journal, call,
+        this.journal,
+        call,
         { served, reading: NOTHING_READ, rating: { state: 'released' }, outcome: 'upstream_error' },
         this.config.settleWaitMaxMs,
       );
@@ -221,12 +286,22 @@ export class Forwarder {
     exchange: UpstreamExchange,
     head: AnswerHead,
     served: Served,
-    record: (status: number | null, error: string | null, provider: string | null, providerRequestId: string | null) => void,
+    record: (
+      status: number | null,
+      error: string | null,
+      provider: string | null,
+      providerRequestId: string | null,
+    ) => void,
     isLast: boolean,
   ): Promise<Next> {
     const encoding = encodingOf(head.headers);
     const attemptsBefore = call.attempts.length;
-    record(head.status, head.status >= 400 ? `status ${head.status}` : null, served.provider, served.providerRequestId);
+    record(
+      head.status,
+      head.status >= 400 ? `status ${head.status}` : null,
+      served.provider,
+      served.providerRequestId,
+    );
     const headers = this.answerHeaders(call, routed, served, attemptsBefore + 1);
     if (head.status === 503) await this.beforeUnavailable(call, routed);
     if (isEventStream(head.headers) && head.status < 400) {
@@ -238,9 +313,15 @@ export class Forwarder {
         canFailOver: !isLast,
         sendHead: () => {
           if (call.isClientGone) return;
-          call.response.writeHead(head.status, { ...passedHeaders(head.headers, false), ...headers, ...STREAM_HEADERS });
+          call.response.writeHead(head.status, {
+            ...passedHeaders(head.headers, false),
+            ...headers,
+            ...STREAM_HEADERS,
+          });
           // With the first event if it is there already, else by itself: the client may wait for it.
-          setImmediate(() => { if (!call.response.destroyed) call.response.flushHeaders(); });
+          setImmediate(() => {
+            if (!call.response.destroyed) call.response.flushHeaders();
+          });
         },
       });
       if ((await relay.run()) === 'done') return { kind: 'ended', refusal: null };
@@ -276,7 +357,12 @@ export class Forwarder {
     }
   }
 
-  private answerHeaders(call: Call, routed: RoutedRequest, served: Served, attempts: number): OutgoingHttpHeaders {
+  private answerHeaders(
+    call: Call,
+    routed: RoutedRequest,
+    served: Served,
+    attempts: number,
+  ): OutgoingHttpHeaders {
     const headers = ownHeaders({ requestId: call.id, isDemo: this.config.isDemo });
     if (served.provider !== null) headers['x-inference-provider'] = served.provider;
     headers['x-tollgate-model'] = routed.model;
@@ -289,7 +375,8 @@ export class Forwarder {
   /** Who answered: the router says so; an answer of a pinned route without a name is the pinned one's. */
   private servedBy(route: Route, head: AnswerHead): Served {
     const named = head.headers['x-inference-provider'];
-    const provider = typeof named === 'string' && /^[a-z0-9-]{2,40}$/.test(named) ? named : route.provider;
+    const provider =
+      typeof named === 'string' && /^[a-z0-9-]{2,40}$/.test(named) ? named : route.provider;
     return {
       route,
       provider,
@@ -305,7 +392,9 @@ export class Forwarder {
       ...(route.modelSent === routed.facts.model ? {} : { model: route.modelSent }),
       ...(written === null
         ? {}
-        : { maxOutput: { field: route.behaviour.maxOutputField as MaxOutputField, value: written } }),
+        : {
+            maxOutput: { field: route.behaviour.maxOutputField as MaxOutputField, value: written },
+          }),
       ...(asksForUsage ? { includeUsage: true as const } : {}),
     });
   }
@@ -343,7 +432,9 @@ function readText(exchange: UpstreamExchange): Promise<Buffer> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const timer = setTimeout(() => { exchange.abort(); }, ERROR_TEXT_MAX_MS);
+    const timer = setTimeout(() => {
+      exchange.abort();
+    }, ERROR_TEXT_MAX_MS);
     const finish = (): void => {
       clearTimeout(timer);
       resolve(Buffer.concat(chunks));

@@ -22,7 +22,10 @@ export interface PlainOptions {
   readonly budget: BufferBudget;
   readonly encoding: string | null;
   /** Writes the head; `body` is the whole body when it is known, `costUsd` when it is settled. */
-  readonly sendHead: (known: { readonly bodyBytes: number | null; readonly costUsd: string | null }) => void;
+  readonly sendHead: (known: {
+    readonly bodyBytes: number | null;
+    readonly costUsd: string | null;
+  }) => void;
 }
 
 export type PlainResult =
@@ -67,7 +70,8 @@ export class PlainRelay implements AnswerSink {
   data(chunk: Buffer): boolean {
     this.sizeBytes += chunk.length;
     this.call.firstByteAtMs ??= performance.now();
-    const isKept = !this.isUnread && this.sizeBytes <= READ_MAX_BYTES && this.options.budget.take(chunk.length);
+    const isKept =
+      !this.isUnread && this.sizeBytes <= READ_MAX_BYTES && this.options.budget.take(chunk.length);
     if (isKept) {
       this.countedBytes += chunk.length;
       this.chunks.push(chunk);
@@ -97,7 +101,10 @@ export class PlainRelay implements AnswerSink {
       const [first] = this.tail;
       if (first === undefined || waiting <= LARGE_TAIL_BYTES) return isFlowing;
       const passing = Math.min(first.length, waiting - LARGE_TAIL_BYTES);
-      isFlowing = this.call.write(first.subarray(0, passing), () => { this.exchange.resume(); }) && isFlowing;
+      isFlowing =
+        this.call.write(first.subarray(0, passing), () => {
+          this.exchange.resume();
+        }) && isFlowing;
       waiting -= passing;
       if (passing === first.length) this.tail.shift();
       else this.tail[0] = first.subarray(passing);
@@ -109,7 +116,12 @@ export class PlainRelay implements AnswerSink {
     const reading = await this.read(failure);
     const rating = rateCall(call, this.routed, served, reading);
     const outcome = this.outcome(failure, reading);
-    const settled = await settleCall(options.journal, call, { served, reading, rating, outcome }, options.settleWaitMaxMs);
+    const settled = await settleCall(
+      options.journal,
+      call,
+      { served, reading, rating, outcome },
+      options.settleWaitMaxMs,
+    );
     if (call.isClientGone) {
       // Nobody is told its cost or its content: as with any answer that was not delivered, the
       // provider's bill stands.
@@ -122,7 +134,10 @@ export class PlainRelay implements AnswerSink {
       if (this.isLarge) call.response.destroy();
       this.resolve(this.isLarge ? { kind: 'done' } : { kind: 'withheld' });
     } else {
-      this.send(rating, settled.receipt.kind === 'settled' ? formatUsd(settled.receipt.costPicoUsd) : null);
+      this.send(
+        rating,
+        settled.receipt.kind === 'settled' ? formatUsd(settled.receipt.costPicoUsd) : null,
+      );
       this.resolve({ kind: 'done' });
     }
   }
@@ -134,7 +149,8 @@ export class PlainRelay implements AnswerSink {
       response.end();
       return;
     }
-    const whole = this.chunks.length === 1 ? (this.chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.chunks);
+    const whole =
+      this.chunks.length === 1 ? (this.chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.chunks);
     const body = this.withCost(whole, rating);
     this.options.sendHead({ bodyBytes: body.length, costUsd });
     response.end(body);
@@ -160,7 +176,11 @@ export class PlainRelay implements AnswerSink {
   private async read(failure: UpstreamFailure | null): Promise<AnswerReading> {
     if (this.isUnread) {
       // Too long to be read: what passed is all there is to estimate from.
-      return { ...NOTHING_READ, hasContent: this.served.status < 400, contentBytes: this.sizeBytes };
+      return {
+        ...NOTHING_READ,
+        hasContent: this.served.status < 400,
+        contentBytes: this.sizeBytes,
+      };
     }
     // Half a JSON document states no usage and is of no use to anybody.
     if (failure !== null || this.sizeBytes === 0) return NOTHING_READ;

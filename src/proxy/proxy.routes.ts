@@ -18,7 +18,9 @@ export class ProxyRoutes {
     const fastify: FastifyInstance = this.host.httpAdapter.getInstance();
     await fastify.register((scope, _options, done) => {
       scope.removeAllContentTypeParsers();
-      scope.addContentTypeParser('*', (_request, payload, parsed) => { parsed(null, payload); });
+      scope.addContentTypeParser('*', (_request, payload, parsed) => {
+        parsed(null, payload);
+      });
       scope.post('/v1/chat/completions', (request, reply) => {
         reply.hijack();
         void this.proxy.chatCompletions(request.raw, reply.raw, request.ip);

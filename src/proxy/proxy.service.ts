@@ -8,7 +8,12 @@ import type { Config } from '../config/config.js';
 import { CONFIG, ENCRYPTION_KEY } from '../config/config.module.js';
 import { holdRequestOf, type HoldRequest } from '../domain/admission.js';
 import { errorStatus, refusal, TollgateError, type Refusal } from '../domain/errors.js';
-import { HOLD_CONSTANTS, worstCaseOf, type HoldConstants, type PricedRoute } from '../domain/worst-case.js';
+import {
+  HOLD_CONSTANTS,
+  worstCaseOf,
+  type HoldConstants,
+  type PricedRoute,
+} from '../domain/worst-case.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
 import type { Identity } from '../identity/identity.js';
@@ -67,12 +72,24 @@ export class ProxyService {
       unpricedPicoUsd: config.unpricedHoldPicoUsd,
     };
     this.bodyMacKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'idempotency body', 32));
-    this.forwarder = new Forwarder(config, catalog, journal, metrics, logger, upstreams, this.buffers, this.calls, (call, routed) =>
-      this.pauseAfterUnavailable(call, routed.identity),
+    this.forwarder = new Forwarder(
+      config,
+      catalog,
+      journal,
+      metrics,
+      logger,
+      upstreams,
+      this.buffers,
+      this.calls,
+      (call, routed) => this.pauseAfterUnavailable(call, routed.identity),
     );
   }
 
-  async chatCompletions(request: IncomingMessage, response: ServerResponse, address: string): Promise<void> {
+  async chatCompletions(
+    request: IncomingMessage,
+    response: ServerResponse,
+    address: string,
+  ): Promise<void> {
     const call = new Call(uuidv7(), request, response);
     this.calls.add(call);
     this.metrics.inFlight.inc();
@@ -81,27 +98,45 @@ export class ProxyService {
     try {
       // 1 identify
       const identified = await this.identify(call, address);
-      if ('code' in identified) { await this.refuse(call, identified, null); return; }
+      if ('code' in identified) {
+        await this.refuse(call, identified, null);
+        return;
+      }
       identity = identified.identity;
       const marks = this.marks(request, identified.identity);
-      if ('code' in marks) { await this.refuse(call, marks, identity); return; }
+      if ('code' in marks) {
+        await this.refuse(call, marks, identity);
+        return;
+      }
 
       // 2 rate
-      if (this.calls.size > this.config.inFlightMax) { await this.refuse(call, refusals.OVERLOADED, identity); return; }
+      if (this.calls.size > this.config.inFlightMax) {
+        await this.refuse(call, refusals.OVERLOADED, identity);
+        return;
+      }
 
       // 3 read and route
       const routed = await this.readAndRoute(call, identified, marks);
       if (routed === null) return;
-      if ('code' in routed) { await this.refuse(call, routed, identity); return; }
+      if ('code' in routed) {
+        await this.refuse(call, routed, identity);
+        return;
+      }
       if (routed.facts.stream === true) {
         const isTooMany = this.openStream(identity.tokenId);
-        if (isTooMany !== null) { await this.refuse(call, isTooMany, identity); return; }
+        if (isTooMany !== null) {
+          await this.refuse(call, isTooMany, identity);
+          return;
+        }
         streamOf = identity.tokenId;
       }
 
       // 4 admit
       const refused = await this.admit(call, routed);
-      if (refused !== null) { await this.refuse(call, refused, identity); return; }
+      if (refused !== null) {
+        await this.refuse(call, refused, identity);
+        return;
+      }
 
       // 5 forward, 6 relay, 7 settle
       const ended = await this.forwarder.forward(call, routed);
@@ -110,7 +145,10 @@ export class ProxyService {
       this.logger.error({ err: error, requestId: call.id }, 'a proxied request failed');
       this.metrics.alarms.inc({ kind: 'internal_error' });
       this.forwarder.release(call);
-      sendRefusal(response, refusals.INTERNAL_ERROR, { requestId: call.id, isDemo: this.config.isDemo });
+      sendRefusal(response, refusals.INTERNAL_ERROR, {
+        requestId: call.id,
+        isDemo: this.config.isDemo,
+      });
     } finally {
       if (streamOf !== null) this.calls.closeStream(streamOf);
       this.buffers.give(call.heldBodyBytes);
@@ -118,7 +156,12 @@ export class ProxyService {
       this.metrics.inFlight.dec();
       this.metrics.requests.inc({ route: 'chat_completions', status: String(response.statusCode) });
       this.logger.info(
-        { requestId: call.id, token: identity?.tokenId, status: response.statusCode, durationMs: call.elapsedMs() },
+        {
+          requestId: call.id,
+          token: identity?.tokenId,
+          status: response.statusCode,
+          durationMs: call.elapsedMs(),
+        },
         'request',
       );
     }
@@ -158,14 +201,24 @@ export class ProxyService {
   private marks(request: IncomingMessage, identity: Identity): RequestMarks | Refusal {
     const marks = readMarks(request.headers);
     if ('code' in marks || marks.billTo === null || marks.billTo === identity.slug) return marks;
-    return refusal('not_a_member', 'X-HF-Bill-To names an organization that this token cannot spend for.', {
-      param: 'X-HF-Bill-To',
-    });
+    return refusal(
+      'not_a_member',
+      'X-HF-Bill-To names an organization that this token cannot spend for.',
+      {
+        param: 'X-HF-Bill-To',
+      },
+    );
   }
 
-  private async readAndRoute(call: Call, { identity, secret }: Identified, marks: RequestMarks): Promise<RoutedRequest | Refusal | null> {
+  private async readAndRoute(
+    call: Call,
+    { identity, secret }: Identified,
+    marks: RequestMarks,
+  ): Promise<RoutedRequest | Refusal | null> {
     const { headers } = call.request;
-    const isJson = headers['content-type'] === undefined || /^application\/(?:[\w.-]+\+)?json\b/i.test(headers['content-type']);
+    const isJson =
+      headers['content-type'] === undefined ||
+      /^application\/(?:[\w.-]+\+)?json\b/i.test(headers['content-type']);
     const encoding = headers['content-encoding'] ?? 'identity';
     if (!isJson || encoding !== 'identity') return refusals.UNSUPPORTED_MEDIA_TYPE;
     const reading = await readBody(call.request, this.config.requestMaxBytes, this.buffers);
@@ -173,23 +226,40 @@ export class ProxyService {
       call.response.destroy();
       return null;
     }
-    if (reading.kind !== 'read') return refusals.bodyRefusal(reading.kind, this.config.requestMaxBytes);
+    if (reading.kind !== 'read')
+      return refusals.bodyRefusal(reading.kind, this.config.requestMaxBytes);
     call.heldBodyBytes = reading.body.length;
     const read = readChatRequest(reading.body);
     if (!read.ok) return refusal(read.code, read.message, { param: read.field });
     const { facts } = read;
     if (facts.background === true) {
-      return refusal('invalid_request', '`background` is not supported here: answers must pass through.', { param: 'background' });
+      return refusal(
+        'invalid_request',
+        '`background` is not supported here: answers must pass through.',
+        { param: 'background' },
+      );
     }
     const resolution = this.catalog.resolve(facts.model ?? '', call.createdAt);
     if (resolution.kind === 'not_supported') return refusals.notSupported(resolution);
-    return { identity, secret, marks, body: reading.body, facts, model: resolution.model, routes: resolution.routes };
+    return {
+      identity,
+      secret,
+      marks,
+      body: reading.body,
+      facts,
+      model: resolution.model,
+      routes: resolution.routes,
+    };
   }
 
   private openStream(tokenId: string): Refusal | null {
     if (this.calls.drainCount >= this.config.drainMaxConcurrent) return refusals.OVERLOADED;
     if (this.calls.openStream(tokenId, this.config.streamsPerTokenMax)) return null;
-    return refusal('rate_limit_exceeded', `This token has ${this.config.streamsPerTokenMax} streams open already.`, { retryAfterS: 1 });
+    return refusal(
+      'rate_limit_exceeded',
+      `This token has ${this.config.streamsPerTokenMax} streams open already.`,
+      { retryAfterS: 1 },
+    );
   }
 
   private async admit(call: Call, routed: RoutedRequest): Promise<Refusal | null> {
@@ -205,13 +275,19 @@ export class ProxyService {
       task: 'chat',
       isStream: routed.facts.stream === true,
       tags: marks.tags,
-      sessionId: marks.sessionId ?? routed.facts.sessionId?.slice(0, 256).replaceAll('\0', '').toWellFormed() ?? null,
+      sessionId:
+        marks.sessionId ??
+        routed.facts.sessionId?.slice(0, 256).replaceAll('\0', '').toWellFormed() ??
+        null,
       clientRequestId: marks.clientRequestId,
       hold: this.holdOf(routed),
       idempotency:
         marks.idempotencyKey === null
           ? null
-          : { key: marks.idempotencyKey, bodyMac: createHmac('sha256', this.bodyMacKey).update(body).digest() },
+          : {
+              key: marks.idempotencyKey,
+              bodyMac: createHmac('sha256', this.bodyMacKey).update(body).digest(),
+            },
     });
     if (result.kind !== 'admitted') return refusals.admissionRefusal(result);
     call.event = result.event;
@@ -239,7 +315,8 @@ export class ProxyService {
 
   private async refuse(call: Call, refused: Refusal, identity: Identity | null): Promise<void> {
     this.metrics.refusals.inc({ code: refused.code });
-    if (errorStatus(refused.code) === 503 && identity !== null) await this.pauseAfterUnavailable(call, identity);
+    if (errorStatus(refused.code) === 503 && identity !== null)
+      await this.pauseAfterUnavailable(call, identity);
     if (!call.request.complete) discardBody(call);
     sendRefusal(call.response, refused, { requestId: call.id, isDemo: this.config.isDemo });
   }
@@ -277,6 +354,8 @@ function discardBody({ request, response }: Call): void {
       discarded += chunk.length;
       if (discarded > DISCARD_MAX_BYTES) request.destroy();
     })
-    .once('close', () => { clearTimeout(timer); });
+    .once('close', () => {
+      clearTimeout(timer);
+    });
   request.resume();
 }

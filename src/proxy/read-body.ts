@@ -12,7 +12,11 @@ export type BodyReading =
  * Reads a whole body into memory, within a size and within the process's budget. What is returned
  * as `read` stays counted in the budget: the caller gives its length back.
  */
-export function readBody(request: IncomingMessage, maxBytes: number, budget: BufferBudget): Promise<BodyReading> {
+export function readBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  budget: BufferBudget,
+): Promise<BodyReading> {
   const declared = Number(request.headers['content-length'] ?? Number.NaN);
   if (declared > maxBytes) return Promise.resolve({ kind: 'too_large' });
   // It left while its token was looked up: no event will tell us any more.
@@ -20,7 +24,9 @@ export function readBody(request: IncomingMessage, maxBytes: number, budget: Buf
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const stall = setTimeout(() => { finish({ kind: 'stalled' }); }, BODY_STALL_MS);
+    const stall = setTimeout(() => {
+      finish({ kind: 'stalled' });
+    }, BODY_STALL_MS);
     const onData = (chunk: Buffer): void => {
       if (size + chunk.length > maxBytes) finish({ kind: 'too_large' });
       else if (!budget.take(chunk.length)) finish({ kind: 'no_memory' });
@@ -31,9 +37,14 @@ export function readBody(request: IncomingMessage, maxBytes: number, budget: Buf
       }
     };
     const onEnd = (): void => {
-      finish({ kind: 'read', body: chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks, size) });
+      finish({
+        kind: 'read',
+        body: chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks, size),
+      });
     };
-    const onGone = (): void => { finish({ kind: 'client_gone' }); };
+    const onGone = (): void => {
+      finish({ kind: 'client_gone' });
+    };
     const finish = (reading: BodyReading): void => {
       clearTimeout(stall);
       request.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone);

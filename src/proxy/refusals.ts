@@ -6,15 +6,22 @@ import type { AdmissionResult } from '../metering/journal.js';
 import type { BodyReading } from './read-body.js';
 import type { UpstreamFailure } from './upstream-exchange.js';
 
-export const OVERLOADED: Refusal = refusal('overloaded', 'Too many requests are in flight. Try again in a moment.', {
-  retryAfterS: 1,
-});
+export const OVERLOADED: Refusal = refusal(
+  'overloaded',
+  'Too many requests are in flight. Try again in a moment.',
+  {
+    retryAfterS: 1,
+  },
+);
 export const STORE_UNAVAILABLE: Refusal = refusal(
   'store_unavailable',
   'The request could not be recorded, so it was not forwarded. Try again in a moment.',
   { retryAfterS: 1 },
 );
-export const INTERNAL_ERROR: Refusal = refusal('internal_error', 'Something went wrong here. The request id names it in our logs.');
+export const INTERNAL_ERROR: Refusal = refusal(
+  'internal_error',
+  'Something went wrong here. The request id names it in our logs.',
+);
 
 export const INVALID_TOKEN: Refusal = refusal(
   'invalid_token',
@@ -26,7 +33,11 @@ export function bodyRefusal(kind: Exclude<BodyReading['kind'], 'read'>, maxBytes
     case 'too_large':
       return refusal('request_too_large', `The body is larger than ${maxBytes} bytes.`);
     case 'no_memory':
-      return refusal('overloaded', 'Too many large requests are in flight. Try again in a moment.', { retryAfterS: 1 });
+      return refusal(
+        'overloaded',
+        'Too many large requests are in flight. Try again in a moment.',
+        { retryAfterS: 1 },
+      );
     case 'stalled':
     case 'client_gone':
       return refusal('request_timeout', 'The body did not arrive: nothing came for 30 seconds.');
@@ -38,12 +49,15 @@ export function notSupported(resolution: Extract<Resolution, { kind: 'not_suppor
   const sentences: string[] = [];
   if (reason === 'unknown') {
     sentences.push(`The model \`${model}\` is not known here.`);
-    if (closest.length > 0) sentences.push(`The closest are ${closest.map((id) => `\`${id}\``).join(', ')}.`);
+    if (closest.length > 0)
+      sentences.push(`The closest are ${closest.map((id) => `\`${id}\``).join(', ')}.`);
   } else if (reason === 'provider') {
     sentences.push(`The model \`${model}\` is not served by \`${pinned ?? ''}\`.`);
     if (servedBy.length > 0) sentences.push(`It is served by ${servedBy.join(', ')}.`);
   } else {
-    sentences.push(`The model \`${model}\` has no price${pinned === null ? '' : ` at \`${pinned}\``}, so it cannot be billed.`);
+    sentences.push(
+      `The model \`${model}\` has no price${pinned === null ? '' : ` at \`${pinned}\``}, so it cannot be billed.`,
+    );
   }
   return refusal('model_not_supported', sentences.join(' '), {
     param: 'model',
@@ -70,16 +84,26 @@ function replayRefusal(is: 'in_progress' | 'processed' | 'other_body', requestId
   const details = { requestId };
   switch (is) {
     case 'in_progress':
-      return refusal('request_in_progress', 'A request with this Idempotency-Key is still in progress.', {
-        retryAfterS: 1,
-        details,
-      });
+      return refusal(
+        'request_in_progress',
+        'A request with this Idempotency-Key is still in progress.',
+        {
+          retryAfterS: 1,
+          details,
+        },
+      );
     case 'processed':
-      return refusal('request_already_processed', 'A request with this Idempotency-Key was processed already.', {
+      return refusal(
+        'request_already_processed',
+        'A request with this Idempotency-Key was processed already.',
+        {
+          details,
+        },
+      );
+    case 'other_body':
+      return refusal('idempotency_key_reused', 'This Idempotency-Key was used with another body.', {
         details,
       });
-    case 'other_body':
-      return refusal('idempotency_key_reused', 'This Idempotency-Key was used with another body.', { details });
   }
 }
 
@@ -127,7 +151,10 @@ export function failureRefusal(failure: UpstreamFailure): Refusal {
       return refusal('upstream_error', 'The provider answered with something that is not HTTP.');
     case 'reset':
     case 'aborted':
-      return refusal('upstream_error', 'The provider closed the connection before its answer was complete.');
+      return refusal(
+        'upstream_error',
+        'The provider closed the connection before its answer was complete.',
+      );
   }
 }
 

@@ -110,7 +110,10 @@ function bad(header: string, problem: string): Refusal {
 
 /** The tags, or what is wrong with them. */
 function parseTags(text: string): Readonly<Record<string, string>> | string {
-  const pairs = text.split(',').map((pair) => pair.trim()).filter((pair) => pair !== '');
+  const pairs = text
+    .split(',')
+    .map((pair) => pair.trim())
+    .filter((pair) => pair !== '');
   if (pairs.length > TAGS_MAX) return `carries more than ${TAGS_MAX} tags`;
   const tags = new Map<string, string>();
   for (const pair of pairs) {
@@ -121,7 +124,8 @@ function parseTags(text: string): Readonly<Record<string, string>> | string {
     }
     const value = decoded(pair.slice(cut + 1));
     if (value === null) return `has a value for ${key} that is not percent-encoded text`;
-    if (value.length > TAG_VALUE_MAX) return `has a value for ${key} of more than ${TAG_VALUE_MAX} characters`;
+    if (value.length > TAG_VALUE_MAX)
+      return `has a value for ${key} of more than ${TAG_VALUE_MAX} characters`;
     if (tags.has(key)) return `names ${key} twice`;
     tags.set(key, value);
   }

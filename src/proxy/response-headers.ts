@@ -23,7 +23,10 @@ export function ownHeaders({ requestId, isDemo }: AnswerMarks): OutgoingHttpHead
 }
 
 /** The upstream's headers that pass; those of the body's form only while the body is unchanged. */
-export function passedHeaders(upstream: IncomingHttpHeaders, isBodyUnchanged: boolean): OutgoingHttpHeaders {
+export function passedHeaders(
+  upstream: IncomingHttpHeaders,
+  isBodyUnchanged: boolean,
+): OutgoingHttpHeaders {
   const passed: OutgoingHttpHeaders = {};
   for (const name of PASSED) {
     const value = upstream[name];
@@ -34,7 +37,8 @@ export function passedHeaders(upstream: IncomingHttpHeaders, isBodyUnchanged: bo
   }
   const requestId = upstream['x-request-id'];
   if (requestId !== undefined) passed['x-upstream-request-id'] = requestId;
-  if (upstream['content-encoding'] !== undefined) passed['content-encoding'] = upstream['content-encoding'];
+  if (upstream['content-encoding'] !== undefined)
+    passed['content-encoding'] = upstream['content-encoding'];
   if (isBodyUnchanged && upstream['content-length'] !== undefined) {
     passed['content-length'] = upstream['content-length'];
   }

@@ -25,11 +25,19 @@ export async function settleCall(
 ): Promise<Settled> {
   const { event } = call;
   if (event === null) throw new Error(`proxy: ${call.id} is settled before it was admitted`);
-  const ticket = journal.settle(refOf(event), endingOf(call, end.served, end.reading, end.rating, end.outcome));
+  const ticket = journal.settle(
+    refOf(event),
+    endingOf(call, end.served, end.reading, end.rating, end.outcome),
+  );
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<Settled>((resolve) => {
     timer = setTimeout(() => {
-      resolve({ kind: 'timed_out', withhold: () => { ticket.withhold(); } });
+      resolve({
+        kind: 'timed_out',
+        withhold: () => {
+          ticket.withhold();
+        },
+      });
     }, waitMaxMs);
   });
   const committed = ticket.receipt.then((receipt): Settled => ({ kind: 'committed', receipt }));

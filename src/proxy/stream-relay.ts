@@ -58,11 +58,14 @@ export class StreamRelay implements AnswerSink {
     private readonly exchange: UpstreamExchange,
     private readonly options: StreamOptions,
   ) {
-    this.decoder = options.encoding === null ? null : new BoundedDecoder(options.encoding, (chunk) => {
-      for (const event of this.splitter.push(chunk)) {
-        if (this.reader.readEvent(event) === 'end') this.hasSeenEnd = true;
-      }
-    });
+    this.decoder =
+      options.encoding === null
+        ? null
+        : new BoundedDecoder(options.encoding, (chunk) => {
+            for (const event of this.splitter.push(chunk)) {
+              if (this.reader.readEvent(event) === 'end') this.hasSeenEnd = true;
+            }
+          });
   }
 
   /** What was read so far. */
@@ -120,7 +123,8 @@ export class StreamRelay implements AnswerSink {
       const rest = this.splitter.end();
       if (rest !== null) {
         const kind = this.reader.readEvent(rest);
-        if (kind !== 'usage_only' || !this.options.removesUsageEvent) this.held.push(Buffer.from(rest.raw));
+        if (kind !== 'usage_only' || !this.options.removesUsageEvent)
+          this.held.push(Buffer.from(rest.raw));
       }
       this.settle(this.outcome('complete'));
     } else {
@@ -137,7 +141,12 @@ export class StreamRelay implements AnswerSink {
     if (this.afterEnd !== null) clearTimeout(this.afterEnd);
     // The end marker had come: whatever happened to the connection after it changes nothing.
     if (this.isSettling) return;
-    if (!this.hasSentHead && this.options.canFailOver && !this.call.isClientGone && !this.call.isCut) {
+    if (
+      !this.hasSentHead &&
+      this.options.canFailOver &&
+      !this.call.isClientGone &&
+      !this.call.isCut
+    ) {
       this.resolve('failed_over');
       return;
     }
@@ -149,7 +158,9 @@ export class StreamRelay implements AnswerSink {
     else {
       // Nothing of ours can be said inside a compressed stream: it is cut.
       this.isCutShort = true;
-      void this.decoder.finish().then(() => { this.settle(outcome); });
+      void this.decoder.finish().then(() => {
+        this.settle(outcome);
+      });
     }
   }
 
@@ -175,7 +186,8 @@ export class StreamRelay implements AnswerSink {
     if (events.length === 0) return true;
     this.call.firstByteAtMs ??= performance.now();
     let isFlowing = true;
-    for (const bytes of contiguousRuns(events)) isFlowing = this.call.write(bytes, this.drained) && isFlowing;
+    for (const bytes of contiguousRuns(events))
+      isFlowing = this.call.write(bytes, this.drained) && isFlowing;
     return isFlowing;
   }
 
@@ -222,7 +234,10 @@ export class StreamRelay implements AnswerSink {
   private settle(outcome: EventOutcome): void {
     if (this.isSettling) return;
     this.isSettling = true;
-    if (!this.isEnded) this.afterEnd = setTimeout(() => { this.exchange.abort(); }, AFTER_END_MS);
+    if (!this.isEnded)
+      this.afterEnd = setTimeout(() => {
+        this.exchange.abort();
+      }, AFTER_END_MS);
     void this.settleAndEnd(outcome);
   }
 
@@ -241,7 +256,8 @@ export class StreamRelay implements AnswerSink {
       const isLate = settled.kind === 'timed_out';
       if (this.isCutShort || (isLate && this.decoder !== null)) call.response.destroy();
       else {
-        for (const bytes of isLate ? [errorEvent(STREAM_NOT_RECORDED)] : this.held) call.response.write(bytes);
+        for (const bytes of isLate ? [errorEvent(STREAM_NOT_RECORDED)] : this.held)
+          call.response.write(bytes);
         call.response.end();
       }
     }

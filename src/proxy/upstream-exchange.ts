@@ -28,7 +28,12 @@ export interface AnswerHead {
 
 export type ExchangeStart =
   | { readonly kind: 'answered'; readonly head: AnswerHead }
-  | { readonly kind: 'failed'; readonly failure: UpstreamFailure; readonly isReusedConnection: boolean; readonly message: string };
+  | {
+      readonly kind: 'failed';
+      readonly failure: UpstreamFailure;
+      readonly isReusedConnection: boolean;
+      readonly message: string;
+    };
 
 const usedSockets = new WeakSet<object>();
 /** undici starts the handler and publishes the socket in one synchronous step. */
@@ -90,7 +95,11 @@ export class UpstreamExchange implements Dispatcher.DispatchHandler {
     else starting = this;
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+  ): void {
     if (status < 200) return;
     this.hasHead = true;
     this.resolve({ kind: 'answered', head: { status, headers } });

@@ -1,6 +1,12 @@
 import { request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { allEnded, ask, chat, startSimulated, type SimulatedService } from '../support/simulated.js';
+import {
+  allEnded,
+  ask,
+  chat,
+  startSimulated,
+  type SimulatedService,
+} from '../support/simulated.js';
 
 let service: SimulatedService;
 const MODEL = 'meta-llama/Llama-3.3-70B-Instruct';
@@ -17,34 +23,117 @@ afterAll(async () => {
 });
 
 interface ErrorShape {
-  readonly error: { readonly code: string; readonly type: string; readonly message: string; readonly param: string | null; readonly details: Record<string, unknown> | null };
+  readonly error: {
+    readonly code: string;
+    readonly type: string;
+    readonly message: string;
+    readonly param: string | null;
+    readonly details: Record<string, unknown> | null;
+  };
 }
 
-const errorOf = async (response: Response): Promise<ErrorShape['error']> => ((await response.json()) as ErrorShape).error;
+const errorOf = async (response: Response): Promise<ErrorShape['error']> =>
+  ((await response.json()) as ErrorShape).error;
 
 describe('bodies that are refused before anything is charged', () => {
   const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
-  const cases: [name: string, body: string | Uint8Array, status: number, code: string, param: string | null][] = [
+  const cases: [
+    name: string,
+    body: string | Uint8Array,
+    status: number,
+    code: string,
+    param: string | null,
+  ][] = [
     ['empty', '', 400, 'invalid_json', null],
     ['no JSON', '{"model": ', 400, 'invalid_json', null],
     ['an array', '[]', 400, 'invalid_request', null],
-    ['a byte-order mark', Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from(`{"model":"${MODEL}"}`)]), 400, 'invalid_json', null],
-    ['invalid UTF-8', Buffer.concat([Buffer.from(`{"model":"${MODEL}","x":"`), Buffer.from([0xff, 0xfe]), Buffer.from('"}')]), 400, 'invalid_json', null],
+    [
+      'a byte-order mark',
+      Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from(`{"model":"${MODEL}"}`)]),
+      400,
+      'invalid_json',
+      null,
+    ],
+    [
+      'invalid UTF-8',
+      Buffer.concat([
+        Buffer.from(`{"model":"${MODEL}","x":"`),
+        Buffer.from([0xff, 0xfe]),
+        Buffer.from('"}'),
+      ]),
+      400,
+      'invalid_json',
+      null,
+    ],
     ['nesting over 64', `{"model":"${MODEL}","x":${nested(70)}}`, 400, 'invalid_json', null],
     ['a duplicate key', `{"model":"${MODEL}","model":"x"}`, 400, 'invalid_request', 'model'],
-    ['a duplicate key, escaped', `{"model":"${MODEL}","mod\\u0065l":"x"}`, 400, 'invalid_request', 'model'],
-    ['a duplicate in stream_options', `{"model":"${MODEL}","stream_options":{"include_usage":true,"include_usage":false}}`, 400, 'invalid_request', 'stream_options.include_usage'],
+    [
+      'a duplicate key, escaped',
+      `{"model":"${MODEL}","mod\\u0065l":"x"}`,
+      400,
+      'invalid_request',
+      'model',
+    ],
+    [
+      'a duplicate in stream_options',
+      `{"model":"${MODEL}","stream_options":{"include_usage":true,"include_usage":false}}`,
+      400,
+      'invalid_request',
+      'stream_options.include_usage',
+    ],
     ['no model', '{"messages":[]}', 400, 'invalid_request', 'model'],
     ['a model that is no text', '{"model":7,"messages":[]}', 400, 'invalid_request', 'model'],
-    ['an unknown model', '{"model":"meta-llama/Llama-3.3-70B-Instruc","messages":[]}', 400, 'model_not_supported', 'model'],
-    ['a provider that does not serve it', `{"model":"${MODEL}:cerebras","messages":[]}`, 400, 'model_not_supported', 'model'],
-    ['stream that is no boolean', `{"model":"${MODEL}","stream":"true"}`, 400, 'invalid_request', 'stream'],
-    ['stream_options that are no object', `{"model":"${MODEL}","stream":true,"stream_options":1}`, 400, 'invalid_request', 'stream_options'],
-    ['a negative maximum', `{"model":"${MODEL}","max_tokens":-1}`, 400, 'invalid_request', 'max_tokens'],
-    ['a fractional maximum', `{"model":"${MODEL}","max_completion_tokens":1.5}`, 400, 'invalid_request', 'max_completion_tokens'],
+    [
+      'an unknown model',
+      '{"model":"meta-llama/Llama-3.3-70B-Instruc","messages":[]}',
+      400,
+      'model_not_supported',
+      'model',
+    ],
+    [
+      'a provider that does not serve it',
+      `{"model":"${MODEL}:cerebras","messages":[]}`,
+      400,
+      'model_not_supported',
+      'model',
+    ],
+    [
+      'stream that is no boolean',
+      `{"model":"${MODEL}","stream":"true"}`,
+      400,
+      'invalid_request',
+      'stream',
+    ],
+    [
+      'stream_options that are no object',
+      `{"model":"${MODEL}","stream":true,"stream_options":1}`,
+      400,
+      'invalid_request',
+      'stream_options',
+    ],
+    [
+      'a negative maximum',
+      `{"model":"${MODEL}","max_tokens":-1}`,
+      400,
+      'invalid_request',
+      'max_tokens',
+    ],
+    [
+      'a fractional maximum',
+      `{"model":"${MODEL}","max_completion_tokens":1.5}`,
+      400,
+      'invalid_request',
+      'max_completion_tokens',
+    ],
     ['n of zero', `{"model":"${MODEL}","n":0}`, 400, 'invalid_request', 'n'],
     ['background', `{"model":"${MODEL}","background":true}`, 400, 'invalid_request', 'background'],
-    ['a service tier that is no text', `{"model":"${MODEL}","service_tier":{}}`, 400, 'invalid_request', 'service_tier'],
+    [
+      'a service tier that is no text',
+      `{"model":"${MODEL}","service_tier":{}}`,
+      400,
+      'invalid_request',
+      'service_tier',
+    ],
   ];
   it.each(cases)('%s', async (_name, body, status, code, param) => {
     const response = await chat(service, body);
@@ -63,13 +152,17 @@ describe('bodies that are refused before anything is charged', () => {
 
   it('40 MB without saying so first', async () => {
     const status = await new Promise<number>((resolve, reject) => {
-      const request = httpRequest(`${service.url}/v1/chat/completions`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
-      }, (response) => {
-        resolve(response.statusCode ?? 0);
-        response.resume();
-      });
+      const request = httpRequest(
+        `${service.url}/v1/chat/completions`,
+        {
+          method: 'POST',
+          headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
+        },
+        (response) => {
+          resolve(response.statusCode ?? 0);
+          response.resume();
+        },
+      );
       request.on('error', reject);
       for (let sent = 0; sent < 40; sent += 1) request.write(Buffer.alloc(1024 * 1024, 0x20));
       request.end();
@@ -86,16 +179,23 @@ describe('bodies that are refused before anything is charged', () => {
   });
 
   it('names the closest models, and who serves one that a provider does not', async () => {
-    const close = await errorOf(await chat(service, { model: 'meta-llama/Llama-3.3-70B-Instruc', messages: [] }));
+    const close = await errorOf(
+      await chat(service, { model: 'meta-llama/Llama-3.3-70B-Instruc', messages: [] }),
+    );
     expect(close.message).toContain(MODEL);
-    const elsewhere = await errorOf(await chat(service, { model: `${MODEL}:cerebras`, messages: [] }));
+    const elsewhere = await errorOf(
+      await chat(service, { model: `${MODEL}:cerebras`, messages: [] }),
+    );
     expect(elsewhere.message).toContain('together');
   });
 
   it('refuses a model that nobody has a price for', async () => {
     const response = await chat(service, ask('tollgate-sim/unpriced', ''));
     expect(response.status).toBe(400);
-    expect(await errorOf(response)).toMatchObject({ code: 'model_not_supported', details: { reason: 'unpriced' } });
+    expect(await errorOf(response)).toMatchObject({
+      code: 'model_not_supported',
+      details: { reason: 'unpriced' },
+    });
   });
 });
 
@@ -115,7 +215,9 @@ describe('headers that are refused before anything is charged', () => {
   });
 
   it('X-HF-Bill-To another organization', async () => {
-    const response = await chat(service, ask(MODEL, ''), { headers: { 'x-hf-bill-to': 'somebody-else' } });
+    const response = await chat(service, ask(MODEL, ''), {
+      headers: { 'x-hf-bill-to': 'somebody-else' },
+    });
     expect(response.status).toBe(403);
     expect(await errorOf(response)).toMatchObject({ code: 'not_a_member' });
   });
@@ -129,21 +231,34 @@ describe('tokens', () => {
     ['an upstream key', { authorization: 'Bearer sim-key' }],
   ])('%s', async (_name, headers: Record<string, string>) => {
     const response = await fetch(`${service.url}/v1/chat/completions`, {
-      method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(ask(MODEL, '')),
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(ask(MODEL, '')),
     });
     expect(response.status).toBe(401);
-    expect(await errorOf(response)).toMatchObject({ code: 'invalid_token', type: 'authentication_error' });
+    expect(await errorOf(response)).toMatchObject({
+      code: 'invalid_token',
+      type: 'authentication_error',
+    });
   });
 
   it('revoked and expired', async () => {
-    const made = await service.api<{ id: string; token: string }>(`/organizations/${service.organization}/tokens`, { method: 'POST', body: { name: 'short' } });
-    expect((await service.api(`/tokens/${made.body.id}`, { method: 'DELETE' })).status).toBeLessThan(300);
+    const made = await service.api<{ id: string; token: string }>(
+      `/organizations/${service.organization}/tokens`,
+      { method: 'POST', body: { name: 'short' } },
+    );
+    expect(
+      (await service.api(`/tokens/${made.body.id}`, { method: 'DELETE' })).status,
+    ).toBeLessThan(300);
     const response = await chat({ url: service.url, token: made.body.token }, ask(MODEL, ''));
     expect(response.status).toBe(401);
   });
 
   it('without the scope to call models', async () => {
-    const made = await service.api<{ token: string }>(`/organizations/${service.organization}/tokens`, { method: 'POST', body: { name: 'reader', scopes: ['usage.read'] } });
+    const made = await service.api<{ token: string }>(
+      `/organizations/${service.organization}/tokens`,
+      { method: 'POST', body: { name: 'reader', scopes: ['usage.read'] } },
+    );
     const response = await chat({ url: service.url, token: made.body.token }, ask(MODEL, ''));
     expect(response.status).toBe(403);
     expect(await errorOf(response)).toMatchObject({ code: 'insufficient_scope' });
@@ -152,7 +267,11 @@ describe('tokens', () => {
 
 it('answers unknown routes in its own error shape', async () => {
   for (const path of ['/v1/nothing', '/nothing', '/together/v1/files', '/v1/chat%2Fcompletions']) {
-    const response = await fetch(`${service.url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' }, body: '{}' });
+    const response = await fetch(`${service.url}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
+      body: '{}',
+    });
     expect([400, 404], path).toContain(response.status);
     expect((await errorOf(response)).code).toBe('unknown_route');
   }

@@ -3,7 +3,15 @@ import type { AddressInfo } from 'node:net';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EVERY_DIALECT } from '../../simulator/special-models.js';
-import { allEnded, ask, chat, eventOf, eventually, startSimulated, type SimulatedService } from '../support/simulated.js';
+import {
+  allEnded,
+  ask,
+  chat,
+  eventOf,
+  eventually,
+  startSimulated,
+  type SimulatedService,
+} from '../support/simulated.js';
 
 const MODEL = `${EVERY_DIALECT}:together`;
 
@@ -17,21 +25,29 @@ describe('what reaches the upstream, and what comes back', () => {
     // The catalogue comes from the simulator; the calls go to a server that shows what it was sent.
     upstream = createServer((request, response) => {
       if (request.method === 'GET') {
-        void fetch(`${service_simulator_url}${request.url ?? ''}`).then(async (got) => response.end(await got.text()));
+        void fetch(`${service_simulator_url}${request.url ?? ''}`).then(async (got) =>
+          response.end(await got.text()),
+        );
         return;
       }
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         seen = { headers: request.headers, body: Buffer.concat(chunks).toString('utf8') };
-        response.writeHead(answer.status, { 'x-inference-provider': 'together', 'content-type': 'application/json', ...answer.headers });
+        response.writeHead(answer.status, {
+          'x-inference-provider': 'together',
+          'content-type': 'application/json',
+          ...answer.headers,
+        });
         response.end(answer.body);
       });
     });
     await new Promise<void>((listening) => upstream.listen(0, '127.0.0.1', listening));
     const { port } = upstream.address() as AddressInfo;
     service = await startSimulated({
-      simulator: { port: await freePort((free) => (service_simulator_url = `http://127.0.0.1:${free}`)) },
+      simulator: {
+        port: await freePort((free) => (service_simulator_url = `http://127.0.0.1:${free}`)),
+      },
       environment: { UPSTREAM_BASE_URL: `http://127.0.0.1:${port}`, UPSTREAM_BILL_TO: 'our-team' },
     });
   });
@@ -43,22 +59,49 @@ describe('what reaches the upstream, and what comes back', () => {
   });
 
   const USAGE = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
-  const plainAnswer = (padding = ''): string => JSON.stringify({ id: 'x', choices: [{ index: 0, message: { content: `hi${padding}` } }], usage: USAGE });
+  const plainAnswer = (padding = ''): string =>
+    JSON.stringify({
+      id: 'x',
+      choices: [{ index: 0, message: { content: `hi${padding}` } }],
+      usage: USAGE,
+    });
 
   it('sends the allow list of headers, our key and our billing account, and never the token', async () => {
     Object.assign(answer, { status: 200, headers: {}, body: plainAnswer() });
     await chat(service, ask(MODEL, ''), {
       headers: {
-        'user-agent': 'my-client/1', 'x-title': 'mine', 'http-referer': 'https://example.com', prefer: 'wait',
-        'x-secret': 'no', cookie: 'a=b', 'x-forwarded-for': '1.2.3.4', 'x-hf-bill-to': service.organization,
-        'openai-beta': service.token, 'x-hf-session-id': 'session', 'x-request-id': 'mine', 'x-tollgate-tags': 'project=a',
+        'user-agent': 'my-client/1',
+        'x-title': 'mine',
+        'http-referer': 'https://example.com',
+        prefer: 'wait',
+        'x-secret': 'no',
+        cookie: 'a=b',
+        'x-forwarded-for': '1.2.3.4',
+        'x-hf-bill-to': service.organization,
+        'openai-beta': service.token,
+        'x-hf-session-id': 'session',
+        'x-request-id': 'mine',
+        'x-tollgate-tags': 'project=a',
       },
     });
     expect(seen?.headers).toMatchObject({
-      authorization: 'Bearer sim-key', 'x-hf-bill-to': 'our-team', 'user-agent': 'my-client/1', 'x-title': 'mine',
-      'http-referer': 'https://example.com', prefer: 'wait', 'x-hf-session-id': 'session', 'accept-encoding': 'identity',
+      authorization: 'Bearer sim-key',
+      'x-hf-bill-to': 'our-team',
+      'user-agent': 'my-client/1',
+      'x-title': 'mine',
+      'http-referer': 'https://example.com',
+      prefer: 'wait',
+      'x-hf-session-id': 'session',
+      'accept-encoding': 'identity',
     });
-    for (const name of ['x-secret', 'cookie', 'x-forwarded-for', 'openai-beta', 'x-request-id', 'x-tollgate-tags']) {
+    for (const name of [
+      'x-secret',
+      'cookie',
+      'x-forwarded-for',
+      'openai-beta',
+      'x-request-id',
+      'x-tollgate-tags',
+    ]) {
       expect(seen?.headers, name).not.toHaveProperty(name);
     }
     expect(JSON.stringify(seen)).not.toContain(service.token.slice(3));
@@ -75,35 +118,68 @@ describe('what reaches the upstream, and what comes back', () => {
 
   it('passes back what is on the list and nothing else, with our own headers', async () => {
     Object.assign(answer, {
-      status: 200, body: plainAnswer(),
-      headers: { 'set-cookie': 'tracking=1', server: 'theirs', 'x-compute-time': '12', 'fireworks-prompt-tokens': '3', 'openai-processing-ms': '7', 'x-request-id': 'theirs-1', 'access-control-allow-origin': '*' },
+      status: 200,
+      body: plainAnswer(),
+      headers: {
+        'set-cookie': 'tracking=1',
+        server: 'theirs',
+        'x-compute-time': '12',
+        'fireworks-prompt-tokens': '3',
+        'openai-processing-ms': '7',
+        'x-request-id': 'theirs-1',
+        'access-control-allow-origin': '*',
+      },
     });
     const response = await chat(service, ask(MODEL, ''));
     expect(await response.text()).toBe(answer.body);
     const headers = Object.fromEntries(response.headers);
     expect(headers).toMatchObject({
-      'x-compute-time': '12', 'fireworks-prompt-tokens': '3', 'openai-processing-ms': '7', 'x-upstream-request-id': 'theirs-1',
-      'x-inference-provider': 'together', 'x-tollgate-model': EVERY_DIALECT, 'x-tollgate-attempts': '1',
-      'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox', 'content-length': String(answer.body.length),
+      'x-compute-time': '12',
+      'fireworks-prompt-tokens': '3',
+      'openai-processing-ms': '7',
+      'x-upstream-request-id': 'theirs-1',
+      'x-inference-provider': 'together',
+      'x-tollgate-model': EVERY_DIALECT,
+      'x-tollgate-attempts': '1',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': 'sandbox',
+      'content-length': String(answer.body.length),
     });
     expect(headers['x-request-id']).toBe(headers['request-id']);
     expect(headers['x-request-id']).toBe(headers['inference-id']);
     expect(Number(headers['x-tollgate-cost-usd'])).toBeGreaterThan(0);
-    for (const name of ['set-cookie', 'server', 'access-control-allow-origin']) expect(headers, name).not.toHaveProperty(name);
+    for (const name of ['set-cookie', 'server', 'access-control-allow-origin'])
+      expect(headers, name).not.toHaveProperty(name);
   });
 
   it('relays an answer of 5 MB as it comes, and still charges its exact usage', async () => {
-    Object.assign(answer, { status: 200, headers: {}, body: plainAnswer('x'.repeat(5 * 1024 * 1024)) });
+    Object.assign(answer, {
+      status: 200,
+      headers: {},
+      body: plainAnswer('x'.repeat(5 * 1024 * 1024)),
+    });
     const response = await chat(service, ask(MODEL, ''));
     expect((await response.text()) === answer.body).toBe(true);
-    expect(await eventOf(service, response.headers.get('x-request-id'))).toMatchObject({ state: 'settled', usageSource: 'provider', inputTokens: 10, outputTokens: 5 });
+    expect(await eventOf(service, response.headers.get('x-request-id'))).toMatchObject({
+      state: 'settled',
+      usageSource: 'provider',
+      inputTokens: 10,
+      outputTokens: 5,
+    });
   });
 
   it('lets an answer of 12 MB pass unread, and estimates it', async () => {
-    Object.assign(answer, { status: 200, headers: {}, body: plainAnswer('x'.repeat(12 * 1024 * 1024)) });
+    Object.assign(answer, {
+      status: 200,
+      headers: {},
+      body: plainAnswer('x'.repeat(12 * 1024 * 1024)),
+    });
     const response = await chat(service, ask(MODEL, ''));
     expect((await response.text()).length).toBe(answer.body.length);
-    expect(await eventOf(service, response.headers.get('x-request-id'))).toMatchObject({ state: 'settled', usageSource: 'estimated' });
+    expect(await eventOf(service, response.headers.get('x-request-id'))).toMatchObject({
+      state: 'settled',
+      usageSource: 'estimated',
+    });
   });
 });
 
@@ -122,7 +198,9 @@ describe('the store', () => {
   let service: SimulatedService;
 
   beforeAll(async () => {
-    service = await startSimulated({ environment: { SETTLE_WAIT_MAX_MS: '400', ADMIT_WAIT_MAX_MS: '300' } });
+    service = await startSimulated({
+      environment: { SETTLE_WAIT_MAX_MS: '400', ADMIT_WAIT_MAX_MS: '300' },
+    });
     await (await chat(service, ask(MODEL, 'output=1'))).arrayBuffer();
   });
 
@@ -138,7 +216,9 @@ describe('the store', () => {
     await locker.query('BEGIN');
     await locker.query('SELECT 1 FROM budgets FOR UPDATE');
     try {
-      return await work(async () => { await locker.query('ROLLBACK'); });
+      return await work(async () => {
+        await locker.query('ROLLBACK');
+      });
     } finally {
       await locker.end();
     }
@@ -150,13 +230,17 @@ describe('the store', () => {
       const response = await chat(service, ask(MODEL, 'output=3'));
       expect(response.status).toBe(503);
       expect(response.headers.get('retry-after')).toBe('1');
-      expect(((await response.json()) as { error: { code: string } }).error.code).toBe('store_unavailable');
+      expect(((await response.json()) as { error: { code: string } }).error.code).toBe(
+        'store_unavailable',
+      );
     });
     expect(service.simulator.books.seq).toBe(before);
   });
 
   const admitted = (): Promise<true> =>
-    eventually('admission', async () => (await service.database.query('SELECT id FROM open_events')).length > 0 ? true : null);
+    eventually('admission', async () =>
+      (await service.database.query('SELECT id FROM open_events')).length > 0 ? true : null,
+    );
 
   it('holds a plain answer back until it is recorded, or withholds it and bears its cost', async () => {
     const pending = chat(service, ask(MODEL, 'output=30 delay=300'));
@@ -195,7 +279,10 @@ describe('the store', () => {
       if (done) break;
       text += Buffer.from(value).toString('utf8');
     }
-    const [row] = await service.database.query<{ state: string }>('SELECT state FROM usage_events WHERE id = $1', [response.headers.get('x-request-id')]);
+    const [row] = await service.database.query<{ state: string }>(
+      'SELECT state FROM usage_events WHERE id = $1',
+      [response.headers.get('x-request-id')],
+    );
     expect(row?.state).toBe('settled');
   });
 });
@@ -213,7 +300,10 @@ describe('streams', () => {
   });
 
   it('pass on each event when it comes, not when the next does', async () => {
-    const response = await chat(service, ask(MODEL, 'output=8 chunks=4 chunk_delay=150', { stream: true }));
+    const response = await chat(
+      service,
+      ask(MODEL, 'output=8 chunks=4 chunk_delay=150', { stream: true }),
+    );
     const reader = response.body!.getReader();
     const arrivals: number[] = [];
     for (;;) {
@@ -229,7 +319,9 @@ describe('streams', () => {
 
   it('show their cost in the final usage when asked to', async () => {
     for (const stream of [true, false]) {
-      const response = await chat(service, ask(MODEL, 'output=8 chunks=4', { stream }), { headers: { 'x-tollgate-include-cost': 'true' } });
+      const response = await chat(service, ask(MODEL, 'output=8 chunks=4', { stream }), {
+        headers: { 'x-tollgate-include-cost': 'true' },
+      });
       const text = await response.text();
       const event = await eventOf(service, response.headers.get('x-request-id'));
       expect(text).toContain(`"cost":${event.costUsd ?? ''}`);
@@ -239,7 +331,10 @@ describe('streams', () => {
 
   it('are bounded per token', async () => {
     const narrow = await startSimulated({ environment: { STREAMS_PER_TOKEN_MAX: '1' } });
-    const first = await chat(narrow, ask(MODEL, 'output=20 chunks=20 chunk_delay=30', { stream: true }));
+    const first = await chat(
+      narrow,
+      ask(MODEL, 'output=20 chunks=20 chunk_delay=30', { stream: true }),
+    );
     const second = await chat(narrow, ask(MODEL, 'output=2', { stream: true }));
     expect(second.status).toBe(429);
     await first.text();
@@ -251,7 +346,9 @@ describe('streams', () => {
   it('and requests are bounded per process', async () => {
     const narrow = await startSimulated({ environment: { IN_FLIGHT_MAX: '1' } });
     const first = chat(narrow, ask(MODEL, 'output=2 delay=400'));
-    await eventually('admission', async () => (await narrow.database.query('SELECT id FROM open_events')).length > 0 ? true : null);
+    await eventually('admission', async () =>
+      (await narrow.database.query('SELECT id FROM open_events')).length > 0 ? true : null,
+    );
     const second = await chat(narrow, ask(MODEL, 'output=2'));
     expect(second.status).toBe(503);
     expect(((await second.json()) as { error: { code: string } }).error.code).toBe('overloaded');
@@ -275,7 +372,9 @@ describe('Idempotency-Key', () => {
   it('lets a request through once', async () => {
     const body = ask(MODEL, 'output=5 delay=300 tag=idem');
     const first = chat(service, body, { headers });
-    await eventually('admission', async () => (await service.database.query('SELECT id FROM open_events')).length > 0 ? true : null);
+    await eventually('admission', async () =>
+      (await service.database.query('SELECT id FROM open_events')).length > 0 ? true : null,
+    );
     const during = await chat(service, body, { headers });
     expect(during.status).toBe(409);
     expect(during.headers.get('retry-after')).toBe('1');
@@ -284,7 +383,12 @@ describe('Idempotency-Key', () => {
     const after = await chat(service, body, { headers });
     expect(after.status).toBe(409);
     expect(after.headers.get('x-should-retry')).toBe('false');
-    expect(await after.json()).toMatchObject({ error: { code: 'request_already_processed', details: { requestId: done.headers.get('x-request-id') } } });
+    expect(await after.json()).toMatchObject({
+      error: {
+        code: 'request_already_processed',
+        details: { requestId: done.headers.get('x-request-id') },
+      },
+    });
     const other = await chat(service, ask(MODEL, 'output=6 tag=idem'), { headers });
     expect(other.status).toBe(422);
     expect(service.simulator.books.tagged('idem')).toHaveLength(1);
@@ -292,7 +396,9 @@ describe('Idempotency-Key', () => {
 
   it('is given back when the provider answered with an error', async () => {
     const again = { 'idempotency-key': 'again' };
-    expect((await chat(service, ask(MODEL, 'output=5 fault=500'), { headers: again })).status).toBe(500);
+    expect((await chat(service, ask(MODEL, 'output=5 fault=500'), { headers: again })).status).toBe(
+      500,
+    );
     await allEnded(service);
     expect((await chat(service, ask(MODEL, 'output=5'), { headers: again })).status).toBe(200);
   });

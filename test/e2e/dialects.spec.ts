@@ -1,7 +1,14 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { formatUsd } from '../../src/domain/money.js';
 import { EVERY_DIALECT } from '../../simulator/special-models.js';
-import { allEnded, ask, chat, eventOf, startSimulated, type SimulatedService } from '../support/simulated.js';
+import {
+  allEnded,
+  ask,
+  chat,
+  eventOf,
+  startSimulated,
+  type SimulatedService,
+} from '../support/simulated.js';
 
 let service: SimulatedService;
 let providers: readonly string[];
@@ -37,9 +44,17 @@ it('knows every dialect', () => {
 
 it('records what each provider billed, to the token and the pico-dollar: plain answers', async () => {
   for (const provider of providers) {
-    for (const directives of ['output=17', 'output=9 cached=5', 'output=30 reasoning=11', 'output=21 fault=gzip']) {
+    for (const directives of [
+      'output=17',
+      'output=9 cached=5',
+      'output=30 reasoning=11',
+      'output=21 fault=gzip',
+    ]) {
       const tag = `plain-${provider}-${directives.replaceAll(/[ =]/g, '')}`;
-      const response = await chat(service, ask(`${EVERY_DIALECT}:${provider}`, `tag=${tag} ${directives}`));
+      const response = await chat(
+        service,
+        ask(`${EVERY_DIALECT}:${provider}`, `tag=${tag} ${directives}`),
+      );
       expect(response.status, tag).toBe(200);
       expect(response.headers.get('x-inference-provider')).toBe(provider);
       await response.arrayBuffer();
@@ -60,7 +75,10 @@ it('records what each provider billed, to the token and the pico-dollar: streams
       'output=12 fault=gzip',
     ]) {
       const tag = `stream-${provider}-${directives.replaceAll(/[ =]/g, '')}`;
-      const response = await chat(service, ask(`${EVERY_DIALECT}:${provider}`, `tag=${tag} ${directives}`, { stream: true }));
+      const response = await chat(
+        service,
+        ask(`${EVERY_DIALECT}:${provider}`, `tag=${tag} ${directives}`, { stream: true }),
+      );
       expect(response.status, tag).toBe(200);
       await response.text();
       await check(tag, response);
@@ -72,8 +90,15 @@ it('records what each provider billed, to the token and the pico-dollar: streams
 it('passes an answer on byte for byte, and takes out only the usage event that it asked for itself', async () => {
   for (const provider of providers) {
     for (const stream of [false, true]) {
-      const body = ask(`${EVERY_DIALECT}:${provider}`, 'output=25 chunks=6 cached=3 reasoning=2 request_id=fixed', { stream, max_tokens: 100 });
-      const asked = { ...body, ...(stream && provider !== 'mistral' ? { stream_options: { include_usage: true } } : {}) };
+      const body = ask(
+        `${EVERY_DIALECT}:${provider}`,
+        'output=25 chunks=6 cached=3 reasoning=2 request_id=fixed',
+        { stream, max_tokens: 100 },
+      );
+      const asked = {
+        ...body,
+        ...(stream && provider !== 'mistral' ? { stream_options: { include_usage: true } } : {}),
+      };
       const direct = await fetch(`${service.simulator.url}/v1/chat/completions`, {
         method: 'POST',
         headers: { authorization: 'Bearer sim-key', 'content-type': 'application/json' },
@@ -82,7 +107,9 @@ it('passes an answer on byte for byte, and takes out only the usage event that i
       const through = await chat(service, asked);
       const withoutTimes = (text: string): string =>
         text.replaceAll(/"created":\d+/g, '"created":0').replaceAll(/"id":"[^"]*"/g, '"id":""');
-      expect(withoutTimes(await through.text()), `${provider} ${stream}`).toBe(withoutTimes(await direct.text()));
+      expect(withoutTimes(await through.text()), `${provider} ${stream}`).toBe(
+        withoutTimes(await direct.text()),
+      );
       if (!stream) continue;
       const silent = await (await chat(service, body)).text();
       expect(silent, provider).not.toMatch(/"choices":\[\][^\n]*"usage":\{/);

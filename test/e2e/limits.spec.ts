@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatUsd, parseUsd } from '../../src/domain/money.js';
 import { ROUND_PRICES } from '../../simulator/special-models.js';
-import { allEnded, ask, chat, eventOf, eventually, startSimulated, type SimulatedService } from '../support/simulated.js';
+import {
+  allEnded,
+  ask,
+  chat,
+  eventOf,
+  eventually,
+  startSimulated,
+  type SimulatedService,
+} from '../support/simulated.js';
 
 // round-prices: USD 1.00 a million input tokens, 2.00 a million output tokens.
 const MODEL = ROUND_PRICES;
@@ -17,20 +25,29 @@ afterAll(async () => {
 });
 
 interface Refusal {
-  readonly error: { readonly code: string; readonly message: string; readonly details: Record<string, string | number | null> };
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly details: Record<string, string | number | null>;
+  };
 }
 
 async function setLimit(usd: string | null, payAsYouGo = true): Promise<void> {
   const { status, body } = await service.api(`/organizations/${service.organization}/limits`, {
-    method: 'PUT', body: { monthlySpendLimitUsd: usd, payAsYouGo },
+    method: 'PUT',
+    body: { monthlySpendLimitUsd: usd, payAsYouGo },
   });
   if (status !== 200) throw new Error(JSON.stringify(body));
 }
 
 async function newToken(monthlyLimitUsd: string | null): Promise<{ url: string; token: string }> {
-  const made = await service.api<{ token: string }>(`/organizations/${service.organization}/tokens`, {
-    method: 'POST', body: { name: 'limited', ...(monthlyLimitUsd === null ? {} : { monthlyLimitUsd }) },
-  });
+  const made = await service.api<{ token: string }>(
+    `/organizations/${service.organization}/tokens`,
+    {
+      method: 'POST',
+      body: { name: 'limited', ...(monthlyLimitUsd === null ? {} : { monthlyLimitUsd }) },
+    },
+  );
   return { url: service.url, token: made.body.token };
 }
 
@@ -40,11 +57,16 @@ describe('the maximum of output tokens', () => {
     const response = await chat(service, ask(MODEL, 'output=1000000'));
     expect(response.headers.get('x-tollgate-max-tokens')).toBe('16384');
     await response.arrayBuffer();
-    expect((await eventOf(service, response.headers.get('x-request-id'))).outputTokens).toBe(16_384);
+    expect((await eventOf(service, response.headers.get('x-request-id'))).outputTokens).toBe(
+      16_384,
+    );
   });
 
   it('of the caller is never changed', async () => {
-    const response = await chat(service, ask(MODEL, 'output=1000000', { max_completion_tokens: 77 }));
+    const response = await chat(
+      service,
+      ask(MODEL, 'output=1000000', { max_completion_tokens: 77 }),
+    );
     expect(response.headers.get('x-tollgate-max-tokens')).toBeNull();
     await response.arrayBuffer();
     expect((await eventOf(service, response.headers.get('x-request-id'))).outputTokens).toBe(77);
@@ -55,7 +77,9 @@ describe('the maximum of output tokens', () => {
     const response = await chat(service, ask(MODEL, 'output=20000'));
     expect(response.headers.get('x-tollgate-max-tokens')).toBeNull();
     await response.arrayBuffer();
-    expect((await eventOf(service, response.headers.get('x-request-id'))).outputTokens).toBe(20_000);
+    expect((await eventOf(service, response.headers.get('x-request-id'))).outputTokens).toBe(
+      20_000,
+    );
     await setLimit('50.00');
   });
 
@@ -78,7 +102,10 @@ describe('refusals', () => {
     const response = await chat(empty, ask(MODEL, 'output=5', { max_tokens: 5 }));
     expect(response.status).toBe(402);
     const { error } = (await response.json()) as Refusal;
-    expect(error).toMatchObject({ code: 'spend_limit_reached', details: { scope: 'token', limit: '0.00001', used: '0', held: '0' } });
+    expect(error).toMatchObject({
+      code: 'spend_limit_reached',
+      details: { scope: 'token', limit: '0.00001', used: '0', held: '0' },
+    });
     expect(error.details['resetsAt']).toMatch(/^\d{4}-\d{2}-01T00:00:00\.000Z$/);
   });
 
@@ -99,7 +126,8 @@ describe('refusals', () => {
     const narrow = await newToken('0.01');
     const first = chat(narrow, ask(MODEL, 'output=5 delay=600', { max_tokens: 4000 }));
     await eventually('the first to be admitted', async () =>
-      (await service.database.query('SELECT id FROM open_events')).length > 0 ? true : null);
+      (await service.database.query('SELECT id FROM open_events')).length > 0 ? true : null,
+    );
     const refused = await chat(narrow, ask(MODEL, 'output=5', { max_tokens: 4000 }));
     expect(refused.status).toBe(402);
     expect(refused.headers.get('x-should-retry')).toBe('true');
@@ -112,7 +140,10 @@ describe('refusals', () => {
     await setLimit('50.00', false);
     const response = await chat(service, ask(MODEL, 'output=5'));
     expect(response.status).toBe(402);
-    expect(((await response.json()) as Refusal).error).toMatchObject({ code: 'credit_exhausted', details: { scope: 'account' } });
+    expect(((await response.json()) as Refusal).error).toMatchObject({
+      code: 'credit_exhausted',
+      details: { scope: 'account' },
+    });
     await setLimit('50.00', true);
   });
 });
@@ -120,23 +151,37 @@ describe('refusals', () => {
 describe('what the balance and the usage show', () => {
   it('is what the events cost', async () => {
     await allEnded(service);
-    const [sum] = await service.database.query<{ sum: string }>('SELECT sum(cost_pico_usd)::text AS sum FROM usage_events');
+    const [sum] = await service.database.query<{ sum: string }>(
+      'SELECT sum(cost_pico_usd)::text AS sum FROM usage_events',
+    );
     const spent = formatUsd(BigInt(sum?.sum ?? '0'));
-    const balance = await service.api<{ payAsYouGo: { used: string }; held: string }>(`/organizations/${service.organization}/balance`);
+    const balance = await service.api<{ payAsYouGo: { used: string }; held: string }>(
+      `/organizations/${service.organization}/balance`,
+    );
     expect(balance.body.payAsYouGo.used).toBe(spent);
     expect(balance.body.held).toBe('0');
-    const usage = await service.api<{ totals: { costUsd: string } }>(`/organizations/${service.organization}/usage?groupBy=provider,model`);
+    const usage = await service.api<{ totals: { costUsd: string } }>(
+      `/organizations/${service.organization}/usage?groupBy=provider,model`,
+    );
     expect(usage.body.totals.costUsd).toBe(spent);
   });
 });
 
 describe('the price of a request', () => {
   it('is the one in force when it was admitted, whatever happens while it streams', async () => {
-    const pending = chat(service, ask(MODEL, 'tag=old-price input=100 output=100 cached=0 reasoning=0 delay=400', { max_tokens: 200 }));
+    const pending = chat(
+      service,
+      ask(MODEL, 'tag=old-price input=100 output=100 cached=0 reasoning=0 delay=400', {
+        max_tokens: 200,
+      }),
+    );
     await eventually('admission', async () =>
-      (await service.database.query('SELECT id FROM open_events')).length > 0 ? true : null);
+      (await service.database.query('SELECT id FROM open_events')).length > 0 ? true : null,
+    );
     service.simulator.catalogue.setOffer(MODEL, {
-      provider: 'together', inputUsdPerMillion: '2.00', outputUsdPerMillion: '4.00',
+      provider: 'together',
+      inputUsdPerMillion: '2.00',
+      outputUsdPerMillion: '4.00',
     });
     expect((await service.api('/prices/sync', { method: 'POST' })).status).toBeLessThan(300);
     const response = await pending;
@@ -145,7 +190,10 @@ describe('the price of a request', () => {
     expect(event.costUsd).toBe('0.0003');
     // The new row starts a moment later, so that every process knows it by then.
     const next = await eventually('the new price', async () => {
-      const answer = await chat(service, ask(MODEL, 'input=100 output=100 cached=0 reasoning=0', { max_tokens: 200 }));
+      const answer = await chat(
+        service,
+        ask(MODEL, 'input=100 output=100 cached=0 reasoning=0', { max_tokens: 200 }),
+      );
       await answer.arrayBuffer();
       const shown = await eventOf(service, answer.headers.get('x-request-id'));
       return shown.costUsd === '0.0003' ? null : shown;

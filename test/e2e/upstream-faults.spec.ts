@@ -1,13 +1,23 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatUsd } from '../../src/domain/money.js';
 import { EVERY_DIALECT, PARTLY_PRICED } from '../../simulator/special-models.js';
-import { allEnded, ask, chat, eventOf, startSimulated, type ShownEvent, type SimulatedService } from '../support/simulated.js';
+import {
+  allEnded,
+  ask,
+  chat,
+  eventOf,
+  startSimulated,
+  type ShownEvent,
+  type SimulatedService,
+} from '../support/simulated.js';
 
 let service: SimulatedService;
 const MODEL = `${EVERY_DIALECT}:together`;
 
 beforeAll(async () => {
-  service = await startSimulated({ environment: { UPSTREAM_HEADERS_TIMEOUT_MS: '700', UPSTREAM_IDLE_TIMEOUT_MS: '700' } });
+  service = await startSimulated({
+    environment: { UPSTREAM_HEADERS_TIMEOUT_MS: '700', UPSTREAM_IDLE_TIMEOUT_MS: '700' },
+  });
 });
 
 afterAll(async () => {
@@ -17,15 +27,27 @@ afterAll(async () => {
 
 let count = 0;
 
-async function run(directives: string, stream: boolean): Promise<{ response: Response; text: string | null; event: ShownEvent; tag: string }> {
+async function run(
+  directives: string,
+  stream: boolean,
+): Promise<{ response: Response; text: string | null; event: ShownEvent; tag: string }> {
   count += 1;
   const tag = `fault-${count}`;
-  const response = await chat(service, ask(MODEL, `tag=${tag} output=20 chunks=6 ${directives}`, { stream }));
+  const response = await chat(
+    service,
+    ask(MODEL, `tag=${tag} output=20 chunks=6 ${directives}`, { stream }),
+  );
   const text = await response.text().catch(() => null);
-  return { response, text, event: await eventOf(service, response.headers.get('x-request-id')), tag };
+  return {
+    response,
+    text,
+    event: await eventOf(service, response.headers.get('x-request-id')),
+    tag,
+  };
 }
 
-const codeOf = (text: string | null): string => (JSON.parse(text ?? '{}') as { error: { code: string } }).error.code;
+const codeOf = (text: string | null): string =>
+  (JSON.parse(text ?? '{}') as { error: { code: string } }).error.code;
 
 describe.each([false, true])('an upstream that does not answer (stream: %s)', (stream) => {
   it.each([
@@ -39,27 +61,42 @@ describe.each([false, true])('an upstream that does not answer (stream: %s)', (s
     if (status === 504) expect(response.headers.get('x-should-retry')).toBe('false');
   });
 
-  it.each(['500', '503', '429', '404', '422', '504-html', 'html-error', '529'])('relays a provider error untouched: %s', async (fault) => {
-    const { response, text, event } = await run(`fault=${fault}`, stream);
-    expect(response.status).toBeGreaterThanOrEqual(400);
-    expect(text?.length).toBeGreaterThan(0);
-    expect(text).not.toContain('tollgate');
-    expect(event).toMatchObject({ state: 'released', outcome: 'upstream_error', status: response.status, costUsd: null });
-  });
+  it.each(['500', '503', '429', '404', '422', '504-html', 'html-error', '529'])(
+    'relays a provider error untouched: %s',
+    async (fault) => {
+      const { response, text, event } = await run(`fault=${fault}`, stream);
+      expect(response.status).toBeGreaterThanOrEqual(400);
+      expect(text?.length).toBeGreaterThan(0);
+      expect(text).not.toContain('tollgate');
+      expect(event).toMatchObject({
+        state: 'released',
+        outcome: 'upstream_error',
+        status: response.status,
+        costUsd: null,
+      });
+    },
+  );
 
-  it.each(['401', '402', '403-spending-limit'])('keeps a refusal of our own key to itself: %s', async (fault) => {
-    const { response, text, event } = await run(`fault=${fault}`, stream);
-    expect(response.status).toBe(502);
-    expect(codeOf(text)).toBe('upstream_error');
-    expect(response.headers.get('x-should-retry')).toBe('false');
-    expect(event).toMatchObject({ state: 'released', outcome: 'upstream_error' });
-  });
+  it.each(['401', '402', '403-spending-limit'])(
+    'keeps a refusal of our own key to itself: %s',
+    async (fault) => {
+      const { response, text, event } = await run(`fault=${fault}`, stream);
+      expect(response.status).toBe(502);
+      expect(codeOf(text)).toBe('upstream_error');
+      expect(response.headers.get('x-should-retry')).toBe('false');
+      expect(event).toMatchObject({ state: 'released', outcome: 'upstream_error' });
+    },
+  );
 
   it('quarantines a usage that cannot be one, and delivers the answer', async () => {
     for (const fault of ['usage-negative', 'usage-fractional', 'usage-huge']) {
       const { response, event } = await run(`fault=${fault}`, stream);
       expect(response.status).toBe(200);
-      expect({ fault, state: event.state, costUsd: event.costUsd }).toEqual({ fault, state: 'quarantined', costUsd: null });
+      expect({ fault, state: event.state, costUsd: event.costUsd }).toEqual({
+        fault,
+        state: 'quarantined',
+        costUsd: null,
+      });
     }
   });
 
@@ -99,7 +136,11 @@ describe('a stream', () => {
       const last = text?.trim().split('\n\n').at(-1) ?? '';
       expect(last).toMatch(/^data: \{"error":\{/);
       expect(text?.match(/"error":/g)).toHaveLength(1);
-      expect(event).toMatchObject({ state: 'settled', outcome: 'upstream_error', usageSource: 'estimated' });
+      expect(event).toMatchObject({
+        state: 'settled',
+        outcome: 'upstream_error',
+        usageSource: 'estimated',
+      });
     }
   });
 
@@ -114,7 +155,10 @@ describe('a stream', () => {
     expect(response.headers.get('content-type')).toContain('application/json');
     expect(JSON.parse(text ?? '')).toHaveProperty('choices');
     const [billed] = service.simulator.books.tagged(tag);
-    expect(event).toMatchObject({ state: 'settled', costUsd: formatUsd(billed?.costPicoUsd ?? -1n) });
+    expect(event).toMatchObject({
+      state: 'settled',
+      costUsd: formatUsd(billed?.costPicoUsd ?? -1n),
+    });
   });
 
   it('lets an event of 17 MB through and keeps its memory', async () => {
@@ -144,7 +188,8 @@ describe('failover before the first byte', () => {
     await response.text();
     const [billed] = service.simulator.books.tagged('mistral').filter(({ billed }) => billed);
     expect(await eventOf(service, response.headers.get('x-request-id'))).toMatchObject({
-      state: 'settled', costUsd: formatUsd(billed?.costPicoUsd ?? -1n),
+      state: 'settled',
+      costUsd: formatUsd(billed?.costPicoUsd ?? -1n),
     });
   });
 });

@@ -28,7 +28,9 @@ afterAll(async () => {
   await database.drop();
 });
 
-const eventsOf = (accountId: string): Promise<{ id: string; state: string; cost: string | null; is_late: boolean }[]> =>
+const eventsOf = (
+  accountId: string,
+): Promise<{ id: string; state: string; cost: string | null; is_late: boolean }[]> =>
   database.query(
     'SELECT id, state, cost_pico_usd::text AS cost, is_late FROM usage_events WHERE account_id = $1 ORDER BY id',
     [accountId],
@@ -42,12 +44,29 @@ describe('admission and settlement', () => {
     const account = await addAccount(database, 1_000n);
     const event = admittedOf(await open.journal.admit(requestOf(account, 400n)));
     expect(await openCount(account.accountId)).toBe(1);
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 0n, previousUsed: 0n, held: 400n });
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 0n,
+      previousUsed: 0n,
+      held: 400n,
+    });
     const receipt = await settle(open.journal, event, settledAt(250n)).receipt;
-    expect(receipt).toEqual({ kind: 'settled', costPicoUsd: 250n, absorbedPicoUsd: 0n, isLate: false });
+    expect(receipt).toEqual({
+      kind: 'settled',
+      costPicoUsd: 250n,
+      absorbedPicoUsd: 0n,
+      isLate: false,
+    });
     expect(await openCount(account.accountId)).toBe(0);
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 250n, previousUsed: 0n, held: 0n });
-    expect(await budgetOf(database, account.tokenId)).toEqual({ used: 250n, previousUsed: 0n, held: null });
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 250n,
+      previousUsed: 0n,
+      held: 0n,
+    });
+    expect(await budgetOf(database, account.tokenId)).toEqual({
+      used: 250n,
+      previousUsed: 0n,
+      held: null,
+    });
     expect(await eventsOf(account.accountId)).toMatchObject([{ state: 'settled', cost: '250' }]);
   });
 
@@ -57,7 +76,12 @@ describe('admission and settlement', () => {
     const refused = await open.journal.admit(requestOf(account, 300n));
     expect(refused).toMatchObject({
       kind: 'refused',
-      refused: { code: 'insufficient_funds', scope: 'account', heldPicoUsd: 800n, isCausedByOpenHolds: true },
+      refused: {
+        code: 'insufficient_funds',
+        scope: 'account',
+        heldPicoUsd: 800n,
+        isCausedByOpenHolds: true,
+      },
     });
     await settle(open.journal, event, settledAt(100n)).receipt;
     admittedOf(await open.journal.admit(requestOf(account, 300n)));
@@ -67,9 +91,19 @@ describe('admission and settlement', () => {
     const account = await addAccount(database, 1_000n);
     const event = admittedOf(await open.journal.admit(requestOf(account, 100n)));
     const ending = settledAt(70n);
-    const receipts = await Promise.all([1, 2, 3].map(() => settle(open.journal, event, ending).receipt));
-    expect(receipts.map(({ kind }) => kind).sort()).toEqual(['already_ended', 'already_ended', 'settled']);
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 70n, previousUsed: 0n, held: 0n });
+    const receipts = await Promise.all(
+      [1, 2, 3].map(() => settle(open.journal, event, ending).receipt),
+    );
+    expect(receipts.map(({ kind }) => kind).sort()).toEqual([
+      'already_ended',
+      'already_ended',
+      'settled',
+    ]);
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 70n,
+      previousUsed: 0n,
+      held: 0n,
+    });
     expect(await eventsOf(account.accountId)).toHaveLength(1);
   });
 
@@ -86,13 +120,17 @@ describe('admission and settlement', () => {
 
   it('refuses a token that was closed after it was looked up', async () => {
     const account = await addAccount(database, 1_000n);
-    await database.query('UPDATE budgets SET is_closed = true WHERE subject_id = $1', [account.tokenId]);
+    await database.query('UPDATE budgets SET is_closed = true WHERE subject_id = $1', [
+      account.tokenId,
+    ]);
     expect(await open.journal.admit(requestOf(account, 1n))).toEqual({ kind: 'token_closed' });
   });
 
   it('never charges a provider request twice: the second event is quarantined', async () => {
     const account = await addAccount(database, 1_000n);
-    const [first, second, third] = await Promise.all([1, 2, 3].map(() => open.journal.admit(requestOf(account, 100n))));
+    const [first, second, third] = await Promise.all(
+      [1, 2, 3].map(() => open.journal.admit(requestOf(account, 100n))),
+    );
     const providerRequestId = uuidv7();
     await settle(open.journal, admittedOf(first!), settledAt(10n, { providerRequestId })).receipt;
     // Once against what is stored, once within a batch.
@@ -101,7 +139,11 @@ describe('admission and settlement', () => {
       settle(open.journal, admittedOf(third!), settledAt(10n, { providerRequestId })).receipt,
     ]);
     expect(receipts).toEqual([{ kind: 'quarantined' }, { kind: 'quarantined' }]);
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 10n, previousUsed: 0n, held: 0n });
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 10n,
+      previousUsed: 0n,
+      held: 0n,
+    });
   });
 
   it('books an event of last month into last month', async () => {
@@ -115,21 +157,32 @@ describe('admission and settlement', () => {
     expect((await journal.journal.admit(requestOf(account, 1n))).kind).toBe('refused');
     await settle(journal.journal, event, settledAt(300n)).receipt;
     await settle(journal.journal, next, settledAt(50n)).receipt;
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 50n, previousUsed: 300n, held: 0n });
-    const periods = await database.query('SELECT period FROM usage_events WHERE account_id = $1 ORDER BY id', [account.accountId]);
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 50n,
+      previousUsed: 300n,
+      held: 0n,
+    });
+    const periods = await database.query(
+      'SELECT period FROM usage_events WHERE account_id = $1 ORDER BY id',
+      [account.accountId],
+    );
     expect(periods).toEqual([{ period: '2026-10' }, { period: '2026-11' }]);
     await journal.close();
   });
 });
 
 describe('idempotency keys', () => {
-  const claim = (key: string, body: string): { key: string; bodyMac: Buffer } => ({ key, bodyMac: Buffer.from(body) });
+  const claim = (key: string, body: string): { key: string; bodyMac: Buffer } => ({
+    key,
+    bodyMac: Buffer.from(body),
+  });
 
   it('answers a second request with the same key by the state of the first', async () => {
     const account = await addAccount(database, 1_000n);
     const first = requestOf(account, 10n, { idempotency: claim('k', 'body') });
     const event = admittedOf(await open.journal.admit(first));
-    const again = (body: string) => open.journal.admit(requestOf(account, 10n, { idempotency: claim('k', body) }));
+    const again = (body: string) =>
+      open.journal.admit(requestOf(account, 10n, { idempotency: claim('k', body) }));
     expect(await again('body')).toEqual({ kind: 'replayed', of: first.id, is: 'in_progress' });
     expect(await again('other')).toEqual({ kind: 'replayed', of: first.id, is: 'other_body' });
     await settle(open.journal, event, settledAt(5n)).receipt;
@@ -139,10 +192,18 @@ describe('idempotency keys', () => {
 
   it('gives the key back when nothing was used', async () => {
     const account = await addAccount(database, 1_000n);
-    const event = admittedOf(await open.journal.admit(requestOf(account, 10n, { idempotency: claim('k', 'body') })));
-    const released = settledAt(0n, { state: 'released', ratedCostPicoUsd: null, givesKeyBack: true });
+    const event = admittedOf(
+      await open.journal.admit(requestOf(account, 10n, { idempotency: claim('k', 'body') })),
+    );
+    const released = settledAt(0n, {
+      state: 'released',
+      ratedCostPicoUsd: null,
+      givesKeyBack: true,
+    });
     await settle(open.journal, event, released).receipt;
-    admittedOf(await open.journal.admit(requestOf(account, 10n, { idempotency: claim('k', 'other') })));
+    admittedOf(
+      await open.journal.admit(requestOf(account, 10n, { idempotency: claim('k', 'other') })),
+    );
   });
 
   it('lets one of many simultaneous requests with one key through, in two processes', async () => {
@@ -150,7 +211,9 @@ describe('idempotency keys', () => {
     const other = await openJournal(database.url);
     const results = await Promise.all(
       Array.from({ length: 40 }, (_, index) =>
-        (index % 2 === 0 ? open : other).journal.admit(requestOf(account, 1n, { idempotency: claim('same', 'body') })),
+        (index % 2 === 0 ? open : other).journal.admit(
+          requestOf(account, 1n, { idempotency: claim('same', 'body') }),
+        ),
       ),
     );
     expect(results.filter(({ kind }) => kind === 'admitted')).toHaveLength(1);
@@ -160,25 +223,38 @@ describe('idempotency keys', () => {
 });
 
 describe('batch failures', () => {
-  it.each(['before', 'after'] as const)('neither doubles nor loses a batch whose COMMIT is cut off %s it arrives', async (when) => {
-    const port = Number(new URL(database.url).port);
-    const proxy = await startTcpProxy(port);
-    const through = await openJournal(database.url.replace(`:${port}/`, `:${proxy.port}/`));
-    const account = await addAccount(database, 1_000_000n);
-    proxy.cutAt('COMMIT', when);
-    const events = (await Promise.all(Array.from({ length: 20 }, () => through.journal.admit(requestOf(account, 100n))))).map(admittedOf);
-    expect(proxy.cuts).toBe(1);
-    expect(await openCount(account.accountId)).toBe(20);
-    expect((await budgetOf(database, account.accountId)).held).toBe(2_000n);
-    proxy.cutAt('COMMIT', when);
-    const receipts = await Promise.all(events.map((event) => settle(through.journal, event, settledAt(30n)).receipt));
-    expect(proxy.cuts).toBe(2);
-    expect(receipts.every(({ kind }) => kind === 'settled')).toBe(true);
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 600n, previousUsed: 0n, held: 0n });
-    expect(await eventsOf(account.accountId)).toHaveLength(20);
-    await through.close();
-    await proxy.close();
-  });
+  it.each(['before', 'after'] as const)(
+    'neither doubles nor loses a batch whose COMMIT is cut off %s it arrives',
+    async (when) => {
+      const port = Number(new URL(database.url).port);
+      const proxy = await startTcpProxy(port);
+      const through = await openJournal(database.url.replace(`:${port}/`, `:${proxy.port}/`));
+      const account = await addAccount(database, 1_000_000n);
+      proxy.cutAt('COMMIT', when);
+      const events = (
+        await Promise.all(
+          Array.from({ length: 20 }, () => through.journal.admit(requestOf(account, 100n))),
+        )
+      ).map(admittedOf);
+      expect(proxy.cuts).toBe(1);
+      expect(await openCount(account.accountId)).toBe(20);
+      expect((await budgetOf(database, account.accountId)).held).toBe(2_000n);
+      proxy.cutAt('COMMIT', when);
+      const receipts = await Promise.all(
+        events.map((event) => settle(through.journal, event, settledAt(30n)).receipt),
+      );
+      expect(proxy.cuts).toBe(2);
+      expect(receipts.every(({ kind }) => kind === 'settled')).toBe(true);
+      expect(await budgetOf(database, account.accountId)).toEqual({
+        used: 600n,
+        previousUsed: 0n,
+        held: 0n,
+      });
+      expect(await eventsOf(account.accountId)).toHaveLength(20);
+      await through.close();
+      await proxy.close();
+    },
+  );
 
   it('isolates one poisoned row: the others of its batch do not notice', async () => {
     const account = await addAccount(database, 1_000_000n);
@@ -190,15 +266,26 @@ describe('batch failures', () => {
     expect(results.filter(({ kind }) => kind === 'admitted')).toHaveLength(29);
     const events = results.filter((result) => result.kind === 'admitted').map(admittedOf);
     const receipts = await Promise.all(
-      events.map((event, index) =>
-        settle(open.journal, event, settledAt(10n, index === 5 ? { quantities: { input: 2n ** 70n, output: 1n } } : {})).receipt,
+      events.map(
+        (event, index) =>
+          settle(
+            open.journal,
+            event,
+            settledAt(10n, index === 5 ? { quantities: { input: 2n ** 70n, output: 1n } } : {}),
+          ).receipt,
       ),
     );
     expect(receipts[5]).toEqual({ kind: 'quarantined' });
     expect(receipts.filter(({ kind }) => kind === 'settled')).toHaveLength(28);
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 280n, previousUsed: 0n, held: 0n });
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 280n,
+      previousUsed: 0n,
+      held: 0n,
+    });
     const [kept] = await database.query<{ raw_usage: string }>(
-      `SELECT raw_usage FROM usage_events WHERE account_id = $1 AND state = 'quarantined'`, [account.accountId]);
+      `SELECT raw_usage FROM usage_events WHERE account_id = $1 AND state = 'quarantined'`,
+      [account.accountId],
+    );
     expect(kept?.raw_usage).toContain((2n ** 70n).toString());
   });
 
@@ -208,7 +295,9 @@ describe('batch failures', () => {
     const locker = new pg.Client({ connectionString: database.url });
     await locker.connect();
     await locker.query('BEGIN');
-    await locker.query('SELECT 1 FROM budgets WHERE subject_id = $1 FOR UPDATE', [locked.accountId]);
+    await locker.query('SELECT 1 FROM budgets WHERE subject_id = $1 FOR UPDATE', [
+      locked.accountId,
+    ]);
     let isLockedDone = false;
     const waiting = open.journal.admit(requestOf(locked, 10n)).then((result) => {
       isLockedDone = true;
@@ -225,7 +314,9 @@ describe('batch failures', () => {
     await locker.query('COMMIT');
     await locker.end();
     const event = admittedOf(await waiting);
-    expect(await settle(open.journal, event, settledAt(3n)).receipt).toMatchObject({ costPicoUsd: 3n });
+    expect(await settle(open.journal, event, settledAt(3n)).receipt).toMatchObject({
+      costPicoUsd: 3n,
+    });
   });
 
   it('releases an admission that committed after its caller had been told no', async () => {
@@ -236,12 +327,18 @@ describe('batch failures', () => {
     await locker.query('BEGIN');
     // The batch waits on its own insert, after its admission was taken from the queue.
     await locker.query('LOCK TABLE open_events IN SHARE MODE');
-    expect(await impatient.journal.admit(requestOf(account, 100n))).toEqual({ kind: 'unavailable' });
+    expect(await impatient.journal.admit(requestOf(account, 100n))).toEqual({
+      kind: 'unavailable',
+    });
     await locker.query('COMMIT');
     await locker.end();
     await impatient.journal.idle();
     expect(await openCount(account.accountId)).toBe(0);
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 0n, previousUsed: 0n, held: 0n });
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 0n,
+      previousUsed: 0n,
+      held: 0n,
+    });
     expect(await eventsOf(account.accountId)).toMatchObject([{ state: 'released', cost: null }]);
     await impatient.close();
   });
@@ -258,22 +355,48 @@ describe('batch failures', () => {
     late.withhold();
     await new Promise((wake) => setImmediate(wake));
     await open.journal.idle();
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 0n, previousUsed: 0n, held: 0n });
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 0n,
+      previousUsed: 0n,
+      held: 0n,
+    });
     const rows = await database.query(
-      'SELECT cost_pico_usd::text AS cost, absorbed_pico_usd::text AS absorbed FROM usage_events WHERE account_id = $1', [account.accountId]);
-    expect(rows).toEqual([{ cost: '0', absorbed: '40' }, { cost: '0', absorbed: '40' }]);
+      'SELECT cost_pico_usd::text AS cost, absorbed_pico_usd::text AS absorbed FROM usage_events WHERE account_id = $1',
+      [account.accountId],
+    );
+    expect(rows).toEqual([
+      { cost: '0', absorbed: '40' },
+      { cost: '0', absorbed: '40' },
+    ]);
   });
 
   it('books a settlement that arrives after its hold was swept, once', async () => {
     const account = await addAccount(database, 1_000n);
     const event = admittedOf(await open.journal.admit(requestOf(account, 100n)));
-    const swept = settledAt(0n, { state: 'released', outcome: 'aborted', ratedCostPicoUsd: null, usageSource: 'none' });
+    const swept = settledAt(0n, {
+      state: 'released',
+      outcome: 'aborted',
+      ratedCostPicoUsd: null,
+      usageSource: 'none',
+    });
     const sweeper = await openJournal(database.url);
     expect(await sweeper.journal.settle(refOf(event), swept).receipt).toEqual({ kind: 'released' });
-    expect(await settle(open.journal, event, settledAt(60n)).receipt).toMatchObject({ kind: 'settled', costPicoUsd: 60n, isLate: true });
-    expect(await settle(open.journal, event, settledAt(60n)).receipt).toEqual({ kind: 'already_ended' });
-    expect(await budgetOf(database, account.accountId)).toEqual({ used: 60n, previousUsed: 0n, held: 0n });
-    expect(await eventsOf(account.accountId)).toMatchObject([{ state: 'settled', cost: '60', is_late: true }]);
+    expect(await settle(open.journal, event, settledAt(60n)).receipt).toMatchObject({
+      kind: 'settled',
+      costPicoUsd: 60n,
+      isLate: true,
+    });
+    expect(await settle(open.journal, event, settledAt(60n)).receipt).toEqual({
+      kind: 'already_ended',
+    });
+    expect(await budgetOf(database, account.accountId)).toEqual({
+      used: 60n,
+      previousUsed: 0n,
+      held: 0n,
+    });
+    expect(await eventsOf(account.accountId)).toMatchObject([
+      { state: 'settled', cost: '60', is_late: true },
+    ]);
     expect(open.anomalies).toContain('late');
     await sweeper.close();
   });

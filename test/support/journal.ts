@@ -129,7 +129,11 @@ export function admittedOf(result: AdmissionResult): AdmittedEvent {
   return result.event;
 }
 
-export function settle(journal: GroupCommitJournal, event: AdmittedEvent, ending: Ending): SettlementTicket {
+export function settle(
+  journal: GroupCommitJournal,
+  event: AdmittedEvent,
+  ending: Ending,
+): SettlementTicket {
   return journal.settle(refOf(event), ending);
 }
 
@@ -146,5 +150,9 @@ export async function budgetOf(database: TestDatabase, subjectId: string): Promi
     [subjectId],
   );
   if (row === undefined) throw new Error('no such budget');
-  return { used: BigInt(row.used), previousUsed: BigInt(row.previous), held: row.held === null ? null : BigInt(row.held) };
+  return {
+    used: BigInt(row.used),
+    previousUsed: BigInt(row.previous),
+    held: row.held === null ? null : BigInt(row.held),
+  };
 }

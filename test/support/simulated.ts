@@ -8,7 +8,10 @@ export interface SimulatedService extends TestService {
   readonly token: string;
   readonly organization: string;
   /** Our API as the operator: path under `/api`. */
-  api<Body>(path: string, init?: { method?: string; body?: unknown; token?: string }): Promise<{ status: number; body: Body }>;
+  api<Body>(
+    path: string,
+    init?: { method?: string; body?: unknown; token?: string },
+  ): Promise<{ status: number; body: Body }>;
 }
 
 export interface SimulatedOptions {
@@ -20,14 +23,22 @@ export interface SimulatedOptions {
 
 /** Prices that only the provider's own list states are left out, so that books and bills can agree. */
 export async function startSimulated(options: SimulatedOptions = {}): Promise<SimulatedService> {
-  const simulator = await startSimulator({ apiKey: 'sim-key', cachedPrices: false, ...options.simulator });
+  const simulator = await startSimulator({
+    apiKey: 'sim-key',
+    cachedPrices: false,
+    ...options.simulator,
+  });
   const service = await startService(
     { UPSTREAM_BASE_URL: simulator.url, ...options.environment },
     options.database,
   );
   const api = async <Body>(
     path: string,
-    { method = 'GET', body, token = ADMIN_TOKEN }: { method?: string; body?: unknown; token?: string } = {},
+    {
+      method = 'GET',
+      body,
+      token = ADMIN_TOKEN,
+    }: { method?: string; body?: unknown; token?: string } = {},
   ): Promise<{ status: number; body: Body }> => {
     const response = await fetch(`${service.url}/api${path}`, {
       method,
@@ -88,22 +99,36 @@ export interface ShownEvent {
   readonly usageSource: string | null;
   readonly costUsd: string | null;
   readonly absorbedUsd: string | null;
-  readonly attempts: { readonly provider: string | null; readonly status: number | null; readonly error: string | null }[] | null;
+  readonly attempts:
+    | {
+        readonly provider: string | null;
+        readonly status: number | null;
+        readonly error: string | null;
+      }[]
+    | null;
 }
 
-export async function eventOf(service: SimulatedService, requestId: string | null): Promise<ShownEvent> {
+export async function eventOf(
+  service: SimulatedService,
+  requestId: string | null,
+): Promise<ShownEvent> {
   const { status, body } = await service.api<ShownEvent>(`/requests/${requestId ?? 'missing'}`);
   if (status !== 200) throw new Error(`no event ${requestId ?? ''}: ${status}`);
   return body;
 }
 
 /** Waits for something that happens soon, asking again and again. */
-export async function eventually<T>(what: string, ask: () => Promise<T | null> | T | null, timeoutMs = 15_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  ask: () => Promise<T | null> | T | null,
+  timeoutMs = 15_000,
+): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (answer !== null) return answer;
-    if (performance.now() > deadline) throw new Error(`${what} did not happen within ${timeoutMs} ms`);
+    if (performance.now() > deadline)
+      throw new Error(`${what} did not happen within ${timeoutMs} ms`);
     await new Promise((wake) => setTimeout(wake, 10));
   }
 }
@@ -114,10 +139,14 @@ export async function allEnded(service: SimulatedService): Promise<void> {
     const open = await service.database.query('SELECT id FROM open_events');
     return open.length === 0 ? true : null;
   });
-  const [held] = await service.database.query<{ sum: string | null }>('SELECT sum(held_pico_usd)::text AS sum FROM budgets');
+  const [held] = await service.database.query<{ sum: string | null }>(
+    'SELECT sum(held_pico_usd)::text AS sum FROM budgets',
+  );
   const [unpriced] = await service.database.query<{ sum: string | null }>(
-    `SELECT sum(hold_pico_usd)::text AS sum FROM usage_events WHERE state = 'unpriced'`);
-  if ((held?.sum ?? '0') !== '0' && unpriced?.sum === null) throw new Error(`holds are left: ${held?.sum ?? ''}`);
+    `SELECT sum(hold_pico_usd)::text AS sum FROM usage_events WHERE state = 'unpriced'`,
+  );
+  if ((held?.sum ?? '0') !== '0' && unpriced?.sum === null)
+    throw new Error(`holds are left: ${held?.sum ?? ''}`);
 }
 
 /** A chat request with plain fetch: what a client sees on the wire. */
@@ -128,13 +157,25 @@ export function chat(
 ): Promise<Response> {
   return fetch(`${service.url}/v1/chat/completions`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json', ...init.headers },
+    headers: {
+      authorization: `Bearer ${service.token}`,
+      'content-type': 'application/json',
+      ...init.headers,
+    },
     body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
     ...(init.signal === undefined ? {} : { signal: init.signal }),
   });
 }
 
 /** A chat body whose last message carries directives for the simulator. */
-export function ask(model: string, directives: string, more: Record<string, unknown> = {}): Record<string, unknown> {
-  return { model, messages: [{ role: 'user', content: `Tell me something. [[sim ${directives}]]` }], ...more };
+export function ask(
+  model: string,
+  directives: string,
+  more: Record<string, unknown> = {},
+): Record<string, unknown> {
+  return {
+    model,
+    messages: [{ role: 'user', content: `Tell me something. [[sim ${directives}]]` }],
+    ...more,
+  };
 }

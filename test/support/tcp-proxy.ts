@@ -57,11 +57,19 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   return {
     port: address.port,
-    cutAt: (text, when) => { armed = { text, when }; },
-    get cuts() { return cuts; },
+    cutAt: (text, when) => {
+      armed = { text, when };
+    },
+    get cuts() {
+      return cuts;
+    },
     close: async () => {
       for (const socket of sockets) socket.destroy();
-      await new Promise<void>((closed) => server.close(() => { closed(); }));
+      await new Promise<void>((closed) =>
+        server.close(() => {
+          closed();
+        }),
+      );
     },
   };
 }
