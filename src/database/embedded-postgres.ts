@@ -173,13 +173,16 @@ async function launch(
   });
   child.unref();
   await log.close();
-  let hasExited = false;
-  child.once('exit', () => (hasExited = true));
-  child.once('error', () => (hasExited = true));
+  const exited = new AbortController();
+  child.once('exit', () => {
+    exited.abort();
+  });
+  child.once('error', () => {
+    exited.abort();
+  });
   const url = urlOf(password, port);
   const deadline = Date.now() + START_TIMEOUT_MS;
-  while (Date.now() < deadline) {
-    if (hasExited) break;
+  while (Date.now() < deadline && !exited.signal.aborted) {
     if (child.pid !== undefined && (await answers(url))) return child.pid;
     await new Promise((wake) => setTimeout(wake, 25));
   }

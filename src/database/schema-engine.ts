@@ -4,9 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
+import type * as SchemaEngine from '@prisma/schema-engine-wasm/schema_engine_bg';
 import { migrationsFolder, readMigrations } from './migration-files.js';
 
-type SchemaEngineModule = typeof import('@prisma/schema-engine-wasm/schema_engine_bg');
+type SchemaEngineModule = typeof SchemaEngine;
 
 /**
  * Applies `prisma/migrations` with Prisma's own schema engine as WebAssembly, for whoever holds the

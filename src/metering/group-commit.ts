@@ -286,27 +286,27 @@ export class GroupCommitJournal extends Journal {
   private async process(work: Work, isBlocking: boolean): Promise<Work> {
     let batchId = uuidv7();
     let isCareful = false;
-    let attempted: Attempted | null = null;
+    // Kept while the outcome of its COMMIT is unknown.
+    const last: { attempted: Attempted | null } = { attempted: null };
     let current = work;
     for (let backoffMs = BACKOFF_MIN_MS; ;) {
       const startedAt = performance.now();
-      let thisAttempt: Attempted | null = null;
       try {
         await this.repository.commit(
           this.batchOf(batchId, current),
           this.clock.now(),
           { isBlocking, isCareful },
           (locked, states) => {
-            thisAttempt = this.decide(current, locked, states);
-            attempted = thisAttempt;
-            return hasWrites(thisAttempt.writes) ? thisAttempt.writes : null;
+            const decided = this.decide(current, locked, states);
+            last.attempted = decided;
+            return hasWrites(decided.writes) ? decided.writes : null;
           },
         );
         this.observer.batch(
           current.settlements.length + current.admissions.length,
           performance.now() - startedAt,
         );
-        return this.finish(attempted ?? nothingOf(current));
+        return this.finish(last.attempted ?? nothingOf(current));
       } catch (error) {
         const failure = classifySqlFailure(error);
         // An event that ended elsewhere shows as a stale batch, or as a hold released twice.
@@ -317,10 +317,10 @@ export class GroupCommitJournal extends Journal {
         if (
           failure.kind === 'unique' &&
           failure.constraint === 'journal_batches_pkey' &&
-          attempted !== null
+          last.attempted !== null
         ) {
           // The answer to an earlier COMMIT was lost; the commit was not.
-          return this.finish(attempted);
+          return this.finish(last.attempted);
         }
         if (
           failure.kind === 'connection' ||
@@ -330,12 +330,12 @@ export class GroupCommitJournal extends Journal {
           this.observer.retry(failure.kind === 'transient' ? failure.sqlState : failure.kind);
           if (failure.kind !== 'connection') {
             // Rolled back for certain: nothing of it stands, so it may gather anew.
-            attempted = null;
+            last.attempted = null;
             batchId = uuidv7();
           }
           await pause(backoffMs);
           backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS);
-          if (attempted === null) current = withoutAbandoned(current);
+          if (last.attempted === null) current = withoutAbandoned(current);
           if (current.settlements.length + current.admissions.length === 0) return current;
           continue;
         }

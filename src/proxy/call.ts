@@ -83,6 +83,11 @@ export class Call {
     return false;
   }
 
+  /** As `isClientGone`, asked anew: it changes while others wait. */
+  hasLostClient(): boolean {
+    return this.isClientGone;
+  }
+
   elapsedMs(): number {
     return Math.round(performance.now() - this.startedAtMs);
   }

@@ -165,7 +165,7 @@ export class Forwarder {
       head.status === 402 ||
       head.status === 403 ||
       (plan.asksForUsage && (head.status === 400 || head.status === 422));
-    if (head.status >= 400 && isFailoverStatus(head.status) && !isLast && !call.isClientGone) {
+    if (head.status >= 400 && isFailoverStatus(head.status) && !isLast && !call.hasLostClient()) {
       record(head.status, `status ${head.status}`, served.provider, served.providerRequestId);
       exchange.abort();
       return { kind: 'again', plan: this.planFor(routed, left) };

@@ -45,6 +45,10 @@ diagnosticsChannel.subscribe('undici:client:sendHeaders', (message) => {
   usedSockets.add(socket);
 });
 
+function noteStart(exchange: UpstreamExchange): void {
+  starting = exchange;
+}
+
 /**
  * One call to an upstream. `start` resolves with the head of its answer or with why there is none;
  * the body waits until `pipe` names a sink.
@@ -92,7 +96,7 @@ export class UpstreamExchange implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.controller = controller;
     if (this.isAborted) controller.abort(new Error('aborted'));
-    else starting = this;
+    else noteStart(this);
   }
 
   onResponseStart(

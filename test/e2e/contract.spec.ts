@@ -275,9 +275,9 @@ describe('the store', () => {
     const reader = response.body!.getReader();
     let text = '';
     while (!text.includes('[DONE]')) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      text += Buffer.from(value).toString('utf8');
+      const part = (await reader.read()) as { value?: Uint8Array; done: boolean };
+      if (part.value === undefined) break;
+      text += Buffer.from(part.value).toString('utf8');
     }
     const [row] = await service.database.query<{ state: string }>(
       'SELECT state FROM usage_events WHERE id = $1',

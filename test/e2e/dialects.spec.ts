@@ -107,7 +107,7 @@ it('passes an answer on byte for byte, and takes out only the usage event that i
       const through = await chat(service, asked);
       const withoutTimes = (text: string): string =>
         text.replaceAll(/"created":\d+/g, '"created":0').replaceAll(/"id":"[^"]*"/g, '"id":""');
-      expect(withoutTimes(await through.text()), `${provider} ${stream}`).toBe(
+      expect(withoutTimes(await through.text()), `${provider} ${String(stream)}`).toBe(
         withoutTimes(await direct.text()),
       );
       if (!stream) continue;

@@ -19,7 +19,7 @@ export interface TestJournal {
   readonly anomalies: string[];
   readonly retries: string[];
   readonly failures: string[];
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export interface TestAccount {
