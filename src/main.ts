@@ -1,6 +1,7 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { AddressInfo } from 'node:net';
 import { createAppFrom } from './app.js';
+import { CatalogService } from './catalog/catalog.service.js';
 import { httpUrl, type Config } from './config/config.js';
 import { configFrom } from './config/config.module.js';
 import { nearMisses, processEnvironment, type Environment } from './config/environment.js';
@@ -66,7 +67,10 @@ async function serve(config: Config, demo: DemoUpstream | null): Promise<Started
   try {
     const account = demo === null ? null : await ensureDemoAccount(app, config.dataDir);
     await listen(app, config);
-    app.get(ReadinessService, { strict: false }).markReady();
+    const catalogue = app.get(CatalogService, { strict: false });
+    const readiness = app.get(ReadinessService, { strict: false });
+    readiness.registerCheck('catalogue', () => catalogue.isReady);
+    readiness.markReady();
     const { port } = app.getHttpServer().address() as AddressInfo;
     const url = config.port === 0 ? httpUrl(config.host, port) : config.publicUrl;
     say(`tollgate: listening on ${url}`);

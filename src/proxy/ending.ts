@@ -1,3 +1,4 @@
+import { noteOfCondition } from '../catalog/unpriced-note.js';
 import { conditionOf, rowsInForce, type RowsByUnit } from '../domain/pricing.js';
 import { type PicoUsd, PICO_USD_PER_USD } from '../domain/money.js';
 import { rateAnswer, type Rating } from '../domain/rating.js';
@@ -29,7 +30,7 @@ export function rateCall(
 ): Rating {
   const { event } = call;
   if (event === null) throw new Error(`proxy: ${call.id} is rated before it was admitted`);
-  const condition = conditionOf(reading.serviceTier, routed.facts.serviceTier);
+  const condition = conditionOfCall(routed, reading);
   const rows: RowsByUnit = rowsInForce(served.priceRows, {
     model: routed.model,
     condition,
@@ -45,13 +46,22 @@ export function rateCall(
   });
 }
 
-/** The end of a call as the journal records it. */
+/** The price condition (service tier) of an answer; null for the ordinary one. */
+export function conditionOfCall(routed: RoutedRequest, reading: AnswerReading): string | null {
+  return conditionOf(reading.serviceTier, routed.facts.serviceTier);
+}
+
+/**
+ * The end of a call as the journal records it. `condition` is what an unpriced event has to keep, to
+ * be rated under it when there are prices.
+ */
 export function endingOf(
   call: Call,
   served: Served | null,
   reading: AnswerReading,
   rating: Rating,
   outcome: EventOutcome,
+  condition: string | null = null,
 ): Ending {
   const isUsed = rating.state === 'settled' || rating.state === 'unpriced';
   const hasAnswered = served !== null;
@@ -75,9 +85,15 @@ export function endingOf(
       call.firstByteAtMs === null ? null : Math.round(call.firstByteAtMs - call.startedAtMs),
     durationMs: call.elapsedMs(),
     attempts: call.attempts,
-    rawUsage: rating.state === 'quarantined' ? clean(JSON.stringify(rating), RAW_USAGE_MAX) : null,
+    rawUsage: rawUsageOf(rating, condition),
     givesKeyBack: rating.state === 'released' && (served === null || served.status >= 400),
   };
+}
+
+/** What a person, or a price that comes later, needs to decide on the event. */
+function rawUsageOf(rating: Rating, condition: string | null): string | null {
+  if (rating.state === 'quarantined') return clean(JSON.stringify(rating), RAW_USAGE_MAX);
+  return rating.state === 'unpriced' ? clean(noteOfCondition(condition)) : null;
 }
 
 /** A provider's figure may have more decimals than a pico-dollar: it is information, floored. */

@@ -269,7 +269,13 @@ export class Forwarder {
       await settleCall(
         this.journal,
         call,
-        { served, reading: NOTHING_READ, rating: { state: 'released' }, outcome: 'upstream_error' },
+        {
+          served,
+          reading: NOTHING_READ,
+          rating: { state: 'released' },
+          outcome: 'upstream_error',
+          condition: null,
+        },
         this.config.settleWaitMaxMs,
       );
       return { kind: 'ended', refusal: refusals.ABOUT_OUR_KEY };

@@ -6,7 +6,7 @@ import type { BufferBudget } from './buffer-budget.js';
 import type { Call, RoutedRequest, Served } from './call.js';
 import { AnswerReader, type AnswerReading } from './dialects/answer-reader.js';
 import { insertCostIntoBody } from './dialects/cost-insert.js';
-import { NOTHING_READ, rateCall } from './ending.js';
+import { conditionOfCall, NOTHING_READ, rateCall } from './ending.js';
 import { settleCall } from './settlement.js';
 import type { AnswerSink, UpstreamExchange, UpstreamFailure } from './upstream-exchange.js';
 
@@ -119,7 +119,7 @@ export class PlainRelay implements AnswerSink {
     const settled = await settleCall(
       options.journal,
       call,
-      { served, reading, rating, outcome },
+      { served, reading, rating, outcome, condition: conditionOfCall(this.routed, reading) },
       options.settleWaitMaxMs,
     );
     if (call.isClientGone) {

@@ -20,6 +20,8 @@ export async function settleCall(
     readonly reading: AnswerReading;
     readonly rating: Rating;
     readonly outcome: EventOutcome;
+    /** The price condition of the answer. */
+    readonly condition: string | null;
   },
   waitMaxMs: number,
 ): Promise<Settled> {
@@ -27,7 +29,7 @@ export async function settleCall(
   if (event === null) throw new Error(`proxy: ${call.id} is settled before it was admitted`);
   const ticket = journal.settle(
     refOf(event),
-    endingOf(call, end.served, end.reading, end.rating, end.outcome),
+    endingOf(call, end.served, end.reading, end.rating, end.outcome, end.condition),
   );
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<Settled>((resolve) => {

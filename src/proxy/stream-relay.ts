@@ -6,7 +6,7 @@ import type { Call, RoutedRequest, Served } from './call.js';
 import { AnswerReader, type EventKind } from './dialects/answer-reader.js';
 import { insertCostIntoEvent } from './dialects/cost-insert.js';
 import { contiguousRuns, SseSplitter, type SseEvent } from './dialects/sse-splitter.js';
-import { rateCall } from './ending.js';
+import { conditionOfCall, rateCall } from './ending.js';
 import { errorEvent } from './error-answer.js';
 import { settleCall, STREAM_NOT_RECORDED } from './settlement.js';
 import type { AnswerSink, UpstreamExchange, UpstreamFailure } from './upstream-exchange.js';
@@ -248,7 +248,13 @@ export class StreamRelay implements AnswerSink {
     const settled = await settleCall(
       options.journal,
       call,
-      { served: this.served, reading, rating, outcome },
+      {
+        served: this.served,
+        reading,
+        rating,
+        outcome,
+        condition: conditionOfCall(this.routed, reading),
+      },
       options.settleWaitMaxMs,
     );
     if (!call.isClientGone) {
