@@ -146,6 +146,21 @@ describe('admission and settlement', () => {
     });
   });
 
+  it('charges one of two events of one batch that name the same provider request', async () => {
+    const account = await addAccount(database, 1_000n);
+    const events = (
+      await Promise.all([1, 2].map(() => open.journal.admit(requestOf(account, 100n))))
+    ).map(admittedOf);
+    const providerRequestId = uuidv7();
+    const receipts = await Promise.all(
+      events.map(
+        (event) => settle(open.journal, event, settledAt(10n, { providerRequestId })).receipt,
+      ),
+    );
+    expect(receipts.map(({ kind }) => kind).sort()).toEqual(['quarantined', 'settled']);
+    expect((await budgetOf(database, account.accountId)).used).toBe(10n);
+  });
+
   it('books an event of last month into last month', async () => {
     let now = new Date('2026-10-31T23:59:59.900Z');
     const journal = await openJournal(database.url, { now: () => now });
