@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, cp, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { arch, platform, userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -40,8 +40,8 @@ const START_TIMEOUT_MS = 60_000;
 export async function startEmbeddedPostgres(dataDir: string): Promise<EmbeddedPostgres> {
   const root = resolve(dataDir);
   const cluster = join(root, 'postgres');
-  const binaries = await findBinaries();
   const identity = serverIdentity();
+  const binaries = await reachableBinaries(await findBinaries(), identity);
   const password = await initialise(root, cluster, binaries, identity);
 
   const running = await findRunning(cluster);
@@ -52,6 +52,49 @@ export async function startEmbeddedPostgres(dataDir: string): Promise<EmbeddedPo
   const port = await freePort();
   const pid = await launch(root, cluster, binaries, identity, port, password);
   return { url: urlOf(password, port), isTakenOver: false, stop: () => stopServer(pid) };
+}
+
+/** Where root keeps a copy for the server's user, who cannot enter the folder of the package. */
+const BINARIES_CACHE = '/var/cache/tollgate';
+
+/**
+ * The binaries where the server's user can run them. PostgreSQL looks its programs up with that
+ * user's own rights (a lent one does not count): from a package under a private folder, such as a
+ * clone in /root or in `mktemp -d`, root copies them once to where everybody may read.
+ */
+async function reachableBinaries(binaries: Binaries, identity: Identity | null): Promise<Binaries> {
+  if (identity === null || canEnter(identity, binaries.postgres)) return binaries;
+  const native = dirname(dirname(binaries.postgres));
+  const { version } = JSON.parse(await readFile(join(native, '..', 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const copy = join(BINARIES_CACHE, `postgresql-${version}`);
+  if (!existsSync(copy)) {
+    const draft = `${copy}.${randomBytes(6).toString('hex')}`;
+    try {
+      await mkdir(BINARIES_CACHE, { recursive: true, mode: 0o755 });
+      await cp(native, draft, { recursive: true, verbatimSymlinks: true });
+      // Of two processes that copy at once, the first one's stays.
+      await rename(draft, copy).catch(async (error: unknown) => {
+        await rm(draft, { recursive: true, force: true });
+        if (!existsSync(copy)) throw error;
+      });
+    } catch (error) {
+      throw new StartupError(
+        `PostgreSQL cannot run as root, the user "postgres" cannot read ${native}, and it cannot be copied to ${BINARIES_CACHE} (${(error as NodeJS.ErrnoException).code ?? 'unknown'}): run as another user, or set DATABASE_URL`,
+      );
+    }
+  }
+  return { initdb: join(copy, 'bin', 'initdb'), postgres: join(copy, 'bin', 'postgres') };
+}
+
+function idsOf({ uid, gid }: Identity): string[] {
+  return [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+}
+
+/** Whether the server's user can reach a path with its own rights. */
+function canEnter(identity: Identity, path: string): boolean {
+  return spawnSync('setpriv', [...idsOf(identity), 'test', '-x', path]).status === 0;
 }
 
 async function findBinaries(): Promise<Binaries> {
@@ -190,8 +233,8 @@ async function launch(
 }
 
 /**
- * The command that runs `argv` as the server's user. When that user cannot reach the files (a clone
- * under a private directory such as /root), `setpriv` lends it the right to pass through directories.
+ * The command that runs `argv` as the server's user. When that user cannot reach the data (a DATA_DIR
+ * under a private folder such as /root), `setpriv` lends it the right to pass through folders.
  */
 function asServerUser(
   argv: readonly [string, ...string[]],
@@ -200,14 +243,13 @@ function asServerUser(
 ): { command: string; args: string[] } {
   const [binary, ...rest] = argv;
   if (identity === null) return { command: binary, args: rest };
-  const ids = [`--reuid=${identity.uid}`, `--regid=${identity.gid}`, '--clear-groups'];
-  const canReach = [binary, root].every(
-    (path) => spawnSync('setpriv', [...ids, 'test', '-x', path]).status === 0,
-  );
-  const rights = canReach ? [] : ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
-  if (spawnSync('setpriv', [...ids, ...rights, 'test', '-x', binary]).status !== 0) {
+  const ids = idsOf(identity);
+  const rights = canEnter(identity, root)
+    ? []
+    : ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
+  if (spawnSync('setpriv', [...ids, ...rights, binary, '--version']).status !== 0) {
     throw new StartupError(
-      `PostgreSQL cannot run as root, and the user "postgres" cannot read ${dirname(binary)}: run as another user, or set DATABASE_URL`,
+      `PostgreSQL cannot run as root, and the user "postgres" cannot run ${binary}: run as another user, or set DATABASE_URL`,
     );
   }
   return { command: 'setpriv', args: [...ids, ...rights, binary, ...rest] };
