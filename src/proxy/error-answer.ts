@@ -8,7 +8,7 @@ export function sendRefusal(response: ServerResponse, refusal: Refusal, marks: A
     response.destroy();
     return;
   }
-  const body = refusalJson(refusal);
+  const body = JSON.stringify(errorBody(refusal));
   const headers = ownHeaders(marks);
   headers['content-type'] = 'application/json; charset=utf-8';
   headers['content-length'] = Buffer.byteLength(body);
@@ -21,9 +21,4 @@ export function sendRefusal(response: ServerResponse, refusal: Refusal, marks: A
 /** The error event that ends a stream which broke: no end marker follows it. */
 export function errorEvent(refusal: Refusal): Buffer {
   return Buffer.from(`data: ${JSON.stringify(errorBody(refusal))}\n\n`);
-}
-
-/** A cold start also tells how long it will take, where Hugging Face's clients look for it. */
-function refusalJson(refusal: Refusal): string {
-  return JSON.stringify(errorBody(refusal));
 }

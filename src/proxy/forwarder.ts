@@ -44,6 +44,14 @@ interface AttemptPlan {
   readonly isSecondTry: boolean;
 }
 
+/** Notes how an attempt went, on the call and in the metrics. */
+type RecordAttempt = (
+  status: number | null,
+  error: string | null,
+  provider: string | null,
+  providerRequestId: string | null,
+) => void;
+
 /** What is to happen after an attempt. */
 type Next =
   | { readonly kind: 'ended'; readonly refusal: Refusal | null }
@@ -125,12 +133,7 @@ export class Forwarder {
       headersTimeout: upstream.headersTimeoutMs,
       bodyTimeout: upstream.idleTimeoutMs,
     });
-    const record = (
-      status: number | null,
-      error: string | null,
-      provider: string | null,
-      providerRequestId: string | null,
-    ): void => {
+    const record: RecordAttempt = (status, error, provider, providerRequestId) => {
       call.attempts.push({
         upstream: route.upstream,
         provider,
@@ -214,16 +217,12 @@ export class Forwarder {
       : call.isClientGone
         ? 'client_gone'
         : 'upstream_error';
-    const served: Served | null =
-      route?.provider === undefined || route.provider === null
-        ? null
-        : { route, provider: route.provider, providerRequestId: null, status: 0, priceRows: [] };
     const { event } = call;
     if (event === null) throw new Error('proxy: an attempt before admission');
     const ending = endingOf(call, null, NOTHING_READ, { state: 'released' }, outcome);
     const ticket = this.journal.settle(refOf(event), {
       ...ending,
-      provider: served?.provider ?? null,
+      provider: route?.provider ?? null,
     });
     // The client learns of the failure when its hold is gone, so that a repetition fits again.
     await Promise.race([
@@ -242,12 +241,7 @@ export class Forwarder {
     exchange: UpstreamExchange,
     head: AnswerHead,
     served: Served,
-    record: (
-      status: number | null,
-      error: string | null,
-      provider: string | null,
-      providerRequestId: string | null,
-    ) => void,
+    record: RecordAttempt,
   ): Promise<Next> {
     const text = await readText(exchange);
     if (
@@ -292,12 +286,7 @@ export class Forwarder {
     exchange: UpstreamExchange,
     head: AnswerHead,
     served: Served,
-    record: (
-      status: number | null,
-      error: string | null,
-      provider: string | null,
-      providerRequestId: string | null,
-    ) => void,
+    record: RecordAttempt,
     isLast: boolean,
   ): Promise<Next> {
     const encoding = encodingOf(head.headers);
