@@ -57,11 +57,13 @@ export class UnpricedEventsService {
         }
         const ending = endingFor(event, rows);
         if (ending !== null) {
-          receipts.push(this.journal.settleUnpriced(refOf(event), ending).receipt);
+          receipts.push(this.journal.settleWaiting(refOf(event), ending, 'unpriced'));
         }
       }
       const done = await Promise.all(receipts);
-      rated += done.filter(({ kind }) => kind !== 'already_ended').length;
+      rated += done.filter(
+        ({ kind }) => kind !== 'already_ended' && kind !== 'period_closed',
+      ).length;
     }
     if (rated > 0) this.logger.info({ rated, of }, 'events that had waited for a price were rated');
     return rated;
@@ -138,7 +140,7 @@ function bytesOf(tokens: bigint): number {
   return Number(tokens < QUANTITY_MAX ? tokens : QUANTITY_MAX) * BYTES_PER_TOKEN;
 }
 
-function refOf(event: UnpricedEvent): Parameters<Journal['settleUnpriced']>[0] {
+function refOf(event: UnpricedEvent): Parameters<Journal['settleWaiting']>[0] {
   return {
     id: event.id,
     accountId: event.accountId,

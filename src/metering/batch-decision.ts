@@ -1,28 +1,27 @@
 import { admitBatch, type Refused } from '../domain/admission.js';
-import { type Budget, settlementCharge } from '../domain/budgets.js';
+import {
+  isClosedIn,
+  rolledTo,
+  spend,
+  topUp,
+  usedIn,
+  viewOf,
+  type BudgetRow,
+  type NewGrant,
+} from '../domain/budget-rows.js';
+import { settlementCharge } from '../domain/budgets.js';
+import { burnDown, creditAccountOf, unburn, type GrantPart } from '../domain/credits.js';
+import { providerPayable, unbilled, type Transfer, type TransferKind } from '../domain/ledger.js';
 import { type PicoUsd } from '../domain/money.js';
 import { nextPeriod, periodBounds, periodOf } from '../domain/periods.js';
 import type { AdmissionRequest, Ending, OpenEventRef } from './journal.js';
-
-/** A row of `budgets` under lock. `heldPicoUsd` is null while the budget is unlimited. */
-export interface BudgetRow {
-  readonly subjectId: string;
-  readonly scope: 'account' | 'member' | 'token';
-  readonly limitPicoUsd: PicoUsd | null;
-  readonly isPayAsYouGo: boolean;
-  readonly isClosed: boolean;
-  readonly period: string;
-  readonly usedPicoUsd: PicoUsd;
-  readonly previousUsedPicoUsd: PicoUsd;
-  readonly heldPicoUsd: PicoUsd | null;
-}
 
 /** A settlement as the writer takes it; `from` is the state its event must be in. */
 export interface Settlement {
   readonly event: OpenEventRef;
   readonly ending: Ending;
-  readonly from: 'open' | 'released' | 'unpriced' | 'settled';
-  /** The caller never got the answer: the account pays nothing. */
+  readonly from: 'open' | 'released' | 'unpriced' | 'quarantined' | 'settled';
+  /** The caller never got the answer, or a person decided so: the account pays nothing. */
   readonly isWithheld: boolean;
   /** What a charge that is taken back had been; 0 unless `from` is settled. */
   readonly chargedBeforePicoUsd: PicoUsd;
@@ -30,9 +29,13 @@ export interface Settlement {
 
 export interface EndedEvent {
   readonly settlement: Settlement;
+  /** What the account is charged: credit + pay-as-you-go. */
   readonly costPicoUsd: PicoUsd | null;
+  readonly creditPicoUsd: PicoUsd | null;
   readonly absorbedPicoUsd: PicoUsd | null;
   readonly isOverrun: boolean;
+  /** The transfers that book it, which it shares with others of the batch. */
+  readonly transferIds: readonly string[];
 }
 
 export type AdmissionDecision =
@@ -42,7 +45,9 @@ export type AdmissionDecision =
       readonly maxOutputTokensWritten: number | null;
     }
   | { readonly kind: 'refused'; readonly refused: Refused; readonly resetsAt: Date }
-  | { readonly kind: 'token_closed' };
+  | { readonly kind: 'token_closed' }
+  /** The period of this clock is closed already. */
+  | { readonly kind: 'period_closed' };
 
 export interface BatchDecision {
   readonly at: Date;
@@ -51,7 +56,21 @@ export interface BatchDecision {
   /** One per admission, in their order. */
   readonly admissions: readonly AdmissionDecision[];
   /** The rows that changed, as they are to be written. */
-  readonly budgets: readonly BudgetRow[];
+  readonly budgets: readonly ChangedBudget[];
+  readonly transfers: readonly Transfer[];
+  /** Plan grants that a first admission or settlement of a period made. */
+  readonly grants: readonly NewGrant[];
+}
+
+export interface ChangedBudget extends BudgetRow {
+  readonly isCreditChanged: boolean;
+}
+
+/** What a batch depends on beside its work and its rows. */
+export interface DecisionTime {
+  /** The one instant of this commit. */
+  readonly at: Date;
+  readonly newId: () => string;
 }
 
 /** The budgets in scope of a request, payer first. */
@@ -67,157 +86,278 @@ export function subjectsOf(scope: {
 
 /**
  * What one batch does: settlements first, in their order, then admissions against the budgets as
- * those left them. Pure: all of `rows` is held under lock by the caller, `at` is the one instant of
- * this commit. Every subject of the batch must be in `rows`.
+ * those left them. Pure: all of `rows` is held under lock by the caller. Every subject of the batch
+ * must be in `rows`.
  */
 export function decideBatch(
   settlements: readonly Settlement[],
   admissions: readonly AdmissionRequest[],
   rows: ReadonlyMap<string, BudgetRow>,
-  at: Date,
+  { at, newId }: DecisionTime,
 ): BatchDecision {
   const period = periodOf(at);
-  const book = new Map(rows);
-  const changed = new Set<string>();
-  const ended = settlements.map((settlement) => endOne(settlement, book, changed));
-  const decisions = admitAll(admissions, book, changed, period);
-  return {
-    at,
-    period,
-    ended,
-    admissions: decisions,
-    budgets: [...changed].map((subjectId) => rowOf(book, subjectId)),
-  };
+  const book = new BatchBook(rows, at, newId);
+  const ended = settlements.map((settlement) => endOne(settlement, book));
+  const decisions = admitAll(admissions, book, period);
+  return { at, period, ended, admissions: decisions, ...book.writes() };
+}
+
+/** The rows of a batch as they change, and the transfers that it books. */
+class BatchBook {
+  private readonly rows: Map<string, BudgetRow>;
+  private readonly changed = new Set<string>();
+  private readonly creditChanged = new Set<string>();
+  private readonly transfers = new Map<string, Transfer>();
+  private readonly grants: NewGrant[] = [];
+
+  constructor(
+    rows: ReadonlyMap<string, BudgetRow>,
+    readonly at: Date,
+    private readonly newId: () => string,
+  ) {
+    this.rows = new Map(rows);
+  }
+
+  row(subjectId: string): BudgetRow {
+    const row = this.rows.get(subjectId);
+    if (row === undefined) throw new Error(`journal: budget ${subjectId} is not locked`);
+    return row;
+  }
+
+  set(row: BudgetRow): void {
+    if (this.rows.get(row.subjectId)?.credit !== row.credit) this.creditChanged.add(row.subjectId);
+    this.rows.set(row.subjectId, row);
+    this.changed.add(row.subjectId);
+  }
+
+  /** The account's row with the plan grant of a period, made if it was not there yet. */
+  toppedUp(accountId: string, period: string): BudgetRow {
+    const before = this.row(accountId);
+    const { row, grants, transfers } = topUp(before, period, this.at, this.newId);
+    if (grants.length === 0) return before;
+    this.set(row);
+    this.grants.push(...grants);
+    for (const transfer of transfers) this.transfers.set(transfer.id, transfer);
+    return row;
+  }
+
+  /** Adds to the batch's one transfer of this kind between these accounts; answers with its id. */
+  post(
+    kind: TransferKind,
+    accountId: string,
+    period: string,
+    debit: string,
+    credit: string,
+    amountPicoUsd: PicoUsd,
+    grantId: string | null,
+  ): string {
+    const key = `${kind} ${accountId} ${period} ${debit} ${credit} ${grantId ?? ''}`;
+    const before = this.transfers.get(key);
+    const transfer: Transfer =
+      before === undefined
+        ? {
+            id: this.newId(),
+            createdAt: this.at,
+            period,
+            kind,
+            debit,
+            credit,
+            amountPicoUsd,
+            accountId,
+            grantId,
+            idempotencyId: null,
+          }
+        : { ...before, amountPicoUsd: before.amountPicoUsd + amountPicoUsd };
+    this.transfers.set(key, transfer);
+    return transfer.id;
+  }
+
+  writes(): Pick<BatchDecision, 'budgets' | 'transfers' | 'grants'> {
+    return {
+      budgets: [...this.changed].map((id) => ({
+        ...this.row(id),
+        isCreditChanged: this.creditChanged.has(id),
+      })),
+      transfers: [...this.transfers.values()],
+      grants: this.grants,
+    };
+  }
 }
 
 /** What the account pays for one event, and what that does to the budgets in its scope. */
-function endOne(
-  settlement: Settlement,
-  book: Map<string, BudgetRow>,
-  changed: Set<string>,
-): EndedEvent {
-  const { event, ending, from, isWithheld } = settlement;
-  const isSettling = ending.state === 'settled';
-  // An unpriced event keeps its hold as provisional cost; a released one has none left.
+function endOne(settlement: Settlement, book: BatchBook): EndedEvent {
+  const { event, ending, from } = settlement;
+  // An unpriced event keeps its hold as provisional cost; the others of these states have none left.
   const releasesHold = (from === 'open' || from === 'unpriced') && ending.state !== 'unpriced';
   const holdPicoUsd = releasesHold ? event.holdPicoUsd : 0n;
-  let costPicoUsd: PicoUsd | null = null;
-  let absorbedPicoUsd: PicoUsd | null = null;
-  let isOverrun = false;
-  if (isSettling) {
-    const rated = ending.ratedCostPicoUsd;
-    if (rated === null) throw new Error(`journal: event ${event.id} settles without a cost`);
-    const account = viewOf(rowOf(book, event.accountId), event.period);
-    if (account.scope !== 'account') throw new Error(`journal: ${event.accountId} is no account`);
-    if (isWithheld) {
-      costPicoUsd = 0n;
-      absorbedPicoUsd = rated;
-    } else {
-      const charge = settlementCharge(rated, holdPicoUsd, account);
-      costPicoUsd = charge.chargedPicoUsd;
-      absorbedPicoUsd = charge.absorbedPicoUsd;
-      isOverrun = charge.isOverrun;
-    }
+  if (ending.state !== 'settled') {
+    if (holdPicoUsd !== 0n) spendInScope(book, event, holdPicoUsd, 0n, 0n);
+    return {
+      settlement,
+      costPicoUsd: null,
+      creditPicoUsd: null,
+      absorbedPicoUsd: null,
+      isOverrun: false,
+      transferIds: [],
+    };
   }
-  // Taking back a charge that had committed before the caller was told 503.
-  const usedDelta = (costPicoUsd ?? 0n) - settlement.chargedBeforePicoUsd;
-  if (holdPicoUsd !== 0n || usedDelta !== 0n) {
-    for (const subjectId of subjectsOf(event)) {
-      book.set(subjectId, spend(rowOf(book, subjectId), event.period, holdPicoUsd, usedDelta));
-      changed.add(subjectId);
-    }
+  if (from === 'settled') return takeBack(settlement, book);
+  return charge(settlement, holdPicoUsd, book);
+}
+
+function charge(settlement: Settlement, holdPicoUsd: PicoUsd, book: BatchBook): EndedEvent {
+  const { event, ending, isWithheld } = settlement;
+  const { accountId, period } = event;
+  const rated = ratedOf(settlement);
+  const row = book.toppedUp(accountId, period);
+  const account = viewOf(row, period);
+  if (account.scope !== 'account') throw new Error(`journal: ${accountId} is no account`);
+  // A closed period takes no more charges: what arrives that late is ours.
+  const { chargedPicoUsd, absorbedPicoUsd, isOverrun } =
+    isWithheld || isClosedIn(row, period)
+      ? { chargedPicoUsd: 0n, absorbedPicoUsd: rated, isOverrun: false }
+      : settlementCharge(rated, holdPicoUsd, account);
+  const { grants, burns, restPicoUsd } = burnDown(chargedPicoUsd, row.credit.grants, period);
+  if (burns.length > 0) book.set({ ...row, credit: { ...row.credit, grants } });
+  spendInScope(book, event, holdPicoUsd, restPicoUsd, chargedPicoUsd);
+  const payable = providerPayable(event.upstream, ending.provider);
+  const post = (debit: string, amount: PicoUsd, grantId: string | null): string[] =>
+    amount === 0n
+      ? []
+      : [book.post('settlement', accountId, period, debit, payable, amount, grantId)];
+  const transferIds = [
+    ...burns.flatMap((part) =>
+      post(creditAccountOf(accountId, part), part.amountPicoUsd, part.grantId),
+    ),
+    ...post(unbilled(accountId, period), restPicoUsd, null),
+    ...postAbsorbed(book, event, payable, absorbedPicoUsd),
+  ];
+  return {
+    settlement,
+    costPicoUsd: chargedPicoUsd,
+    creditPicoUsd: chargedPicoUsd - restPicoUsd,
+    absorbedPicoUsd,
+    isOverrun,
+    transferIds,
+  };
+}
+
+/**
+ * Takes back a charge that had committed before the caller was told 503: pay-as-you-go first, then
+ * the credit burned last, so that the credit used is again min(usable, cost).
+ */
+function takeBack(settlement: Settlement, book: BatchBook): EndedEvent {
+  const { event, ending, chargedBeforePicoUsd } = settlement;
+  const { accountId, period } = event;
+  const row = book.row(accountId);
+  const owed = usedIn(row, period);
+  const fromOwed = owed < chargedBeforePicoUsd ? owed : chargedBeforePicoUsd;
+  const { grants, burns, restPicoUsd } = unburn(
+    chargedBeforePicoUsd - fromOwed,
+    row.credit.grants,
+    period,
+  );
+  if (restPicoUsd > 0n)
+    throw new Error(`journal: event ${event.id} was charged more than is known`);
+  if (burns.length > 0) book.set({ ...row, credit: { ...row.credit, grants } });
+  spendInScope(book, event, 0n, -fromOwed, -chargedBeforePicoUsd);
+  const payable = providerPayable(event.upstream, ending.provider);
+  const back = (credit: string, amount: PicoUsd, part: GrantPart | null): string[] =>
+    amount === 0n
+      ? []
+      : [
+          book.post(
+            'taken_back',
+            accountId,
+            period,
+            payable,
+            credit,
+            amount,
+            part?.grantId ?? null,
+          ),
+        ];
+  return {
+    settlement,
+    costPicoUsd: 0n,
+    creditPicoUsd: 0n,
+    absorbedPicoUsd: ratedOf(settlement),
+    isOverrun: false,
+    transferIds: [
+      ...back(unbilled(accountId, period), fromOwed, null),
+      ...burns.flatMap((part) => back(creditAccountOf(accountId, part), part.amountPicoUsd, part)),
+      ...postAbsorbed(book, event, payable, chargedBeforePicoUsd),
+    ],
+  };
+}
+
+function postAbsorbed(
+  book: BatchBook,
+  { accountId, period }: OpenEventRef,
+  payable: string,
+  amountPicoUsd: PicoUsd,
+): readonly string[] {
+  if (amountPicoUsd === 0n) return [];
+  return [book.post('absorbed', accountId, period, 'absorbed_cost', payable, amountPicoUsd, null)];
+}
+
+function ratedOf({ event, ending }: Settlement): PicoUsd {
+  if (ending.ratedCostPicoUsd === null) {
+    throw new Error(`journal: event ${event.id} settles without a cost`);
   }
-  return { settlement, costPicoUsd, absorbedPicoUsd, isOverrun };
+  return ending.ratedCostPicoUsd;
+}
+
+/** Of an account counts what credit did not pay; of member and token the whole charge. */
+function spendInScope(
+  book: BatchBook,
+  event: OpenEventRef,
+  releasedPicoUsd: PicoUsd,
+  payAsYouGoPicoUsd: PicoUsd,
+  chargedPicoUsd: PicoUsd,
+): void {
+  if (releasedPicoUsd === 0n && chargedPicoUsd === 0n) return;
+  for (const subjectId of subjectsOf(event)) {
+    const used = subjectId === event.accountId ? payAsYouGoPicoUsd : chargedPicoUsd;
+    book.set(spend(book.row(subjectId), event.period, releasedPicoUsd, used));
+  }
 }
 
 function admitAll(
   admissions: readonly AdmissionRequest[],
-  book: Map<string, BudgetRow>,
-  changed: Set<string>,
+  book: BatchBook,
   period: string,
 ): readonly AdmissionDecision[] {
-  const open = admissions.filter((request) => !rowOf(book, request.tokenId).isClosed);
+  const obstacles = admissions.map((request): AdmissionDecision | null => {
+    if (book.row(request.tokenId).isClosed) return { kind: 'token_closed' };
+    if (isClosedIn(book.row(request.accountId), period)) return { kind: 'period_closed' };
+    return null;
+  });
+  const open = admissions.filter((_request, index) => obstacles[index] === null);
+  for (const accountId of new Set(open.map((request) => request.accountId))) {
+    // An unlimited account is not locked for writing here: its first settlement makes the grant.
+    if (book.row(accountId).heldPicoUsd !== null) book.toppedUp(accountId, period);
+  }
   const subjects = new Set(open.flatMap(subjectsOf));
-  const budgets = new Map(
-    [...subjects].map((id) => [id, viewOf(rowOf(book, id), period)] as const),
-  );
+  const budgets = new Map([...subjects].map((id) => [id, viewOf(book.row(id), period)] as const));
   const result = admitBatch(
     open.map((request) => ({ budgetKeys: subjectsOf(request), hold: request.hold })),
     budgets,
   );
   for (const [subjectId, budget] of result.budgets) {
-    const row = rowOf(book, subjectId);
+    const row = book.row(subjectId);
     // An unlimited budget keeps no sum of holds, so that its admissions need not lock it.
     if (row.heldPicoUsd === null || row.heldPicoUsd === budget.heldPicoUsd) continue;
-    book.set(subjectId, { ...rolledTo(row, period), heldPicoUsd: budget.heldPicoUsd });
-    changed.add(subjectId);
+    book.set({ ...rolledTo(row, period), heldPicoUsd: budget.heldPicoUsd });
   }
   const resetsAt = periodBounds(nextPeriod(period)).start;
-  const byId = new Map(
-    open.map((request, index) => [request.id, result.admissions[index]] as const),
-  );
-  return admissions.map((request): AdmissionDecision => {
-    const admission = byId.get(request.id);
-    if (admission === undefined) return { kind: 'token_closed' };
+  let admitted = 0;
+  return obstacles.map((obstacle): AdmissionDecision => {
+    if (obstacle !== null) return obstacle;
+    const admission = result.admissions[admitted];
+    admitted += 1;
+    if (admission === undefined) throw new Error('journal: an admission was not decided');
     return admission.kind === 'admitted'
       ? admission
       : { kind: 'refused', refused: admission, resetsAt };
   });
-}
-
-/** The budget of one period as the admission rule sees it. */
-export function viewOf(row: BudgetRow, period: string): Budget {
-  const usedPicoUsd = usedIn(row, period);
-  const heldPicoUsd = row.heldPicoUsd ?? 0n;
-  if (row.scope !== 'account') {
-    return { scope: row.scope, limitPicoUsd: row.limitPicoUsd, usedPicoUsd, heldPicoUsd };
-  }
-  return {
-    scope: 'account',
-    creditUsablePicoUsd: 0n,
-    payAsYouGo: { isOn: row.isPayAsYouGo, limitPicoUsd: row.limitPicoUsd, usedPicoUsd },
-    heldPicoUsd,
-  };
-}
-
-/** A row remembers two periods: no event stays open for longer than that. */
-function usedIn(row: BudgetRow, period: string): PicoUsd {
-  if (row.period === period) return row.usedPicoUsd;
-  return nextPeriod(period) === row.period ? row.previousUsedPicoUsd : 0n;
-}
-
-function spend(
-  row: BudgetRow,
-  period: string,
-  releasedPicoUsd: PicoUsd,
-  usedDelta: PicoUsd,
-): BudgetRow {
-  const rolled = rolledTo(row, period);
-  const held = rolled.heldPicoUsd === null ? null : rolled.heldPicoUsd - releasedPicoUsd;
-  if (rolled.period === period) {
-    return { ...rolled, heldPicoUsd: held, usedPicoUsd: rolled.usedPicoUsd + usedDelta };
-  }
-  const isPrevious = nextPeriod(period) === rolled.period;
-  return {
-    ...rolled,
-    heldPicoUsd: held,
-    previousUsedPicoUsd: rolled.previousUsedPicoUsd + (isPrevious ? usedDelta : 0n),
-  };
-}
-
-/** Moves a row on to a later period; never back (the clock of another process may be behind). */
-function rolledTo(row: BudgetRow, period: string): BudgetRow {
-  if (row.period >= period) return row;
-  return {
-    ...row,
-    period,
-    usedPicoUsd: 0n,
-    previousUsedPicoUsd: nextPeriod(row.period) === period ? row.usedPicoUsd : 0n,
-  };
-}
-
-function rowOf(book: ReadonlyMap<string, BudgetRow>, subjectId: string): BudgetRow {
-  const row = book.get(subjectId);
-  if (row === undefined) throw new Error(`journal: budget ${subjectId} is not locked`);
-  return row;
 }

@@ -1,6 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 import { LANE_CONNECTIONS } from '../database/database.service.js';
 import { classifySqlFailure } from '../database/sql-errors.js';
+import { isClosedIn } from '../domain/budget-rows.js';
 import {
   decideBatch,
   subjectsOf,
@@ -135,8 +136,13 @@ export class GroupCommitJournal extends Journal {
     return this.end(event, ending, 'open');
   }
 
-  override settleUnpriced(event: OpenEventRef, ending: Ending): SettlementTicket {
-    return this.end(event, ending, 'unpriced');
+  override settleWaiting(
+    event: OpenEventRef,
+    ending: Ending,
+    from: 'unpriced' | 'quarantined',
+    isAbsorbed = false,
+  ): Promise<Receipt> {
+    return this.end(event, ending, from, isAbsorbed).receipt;
   }
 
   override async idle(): Promise<void> {
@@ -144,11 +150,16 @@ export class GroupCommitJournal extends Journal {
     await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
   }
 
-  private end(event: OpenEventRef, ending: Ending, from: Settlement['from']): SettlementTicket {
+  private end(
+    event: OpenEventRef,
+    ending: Ending,
+    from: Settlement['from'],
+    isWithheld = false,
+  ): SettlementTicket {
     let resolve: (receipt: Receipt) => void = () => undefined;
     const receipt = new Promise<Receipt>((settled) => (resolve = settled));
     const pending: PendingSettlement = {
-      settlement: { event, ending, from, isWithheld: false, chargedBeforePicoUsd: 0n },
+      settlement: { event, ending, from, isWithheld, chargedBeforePicoUsd: 0n },
       resolve,
       queuedAtMs: performance.now(),
     };
@@ -414,6 +425,8 @@ export class GroupCommitJournal extends Journal {
       // A second ending of one event is judged by the state that the first leaves behind.
       if (!isFree(subjectsOf(event)) || seenEvents.has(event.id))
         deferred.settlements.push(pending);
+      else if (isTooLate(pending.settlement, locked))
+        receipts.set(pending, { kind: 'period_closed' });
       else if (this.isStillDue(pending, states, seenCharges)) {
         seenEvents.add(event.id);
         settling.push(pending);
@@ -433,7 +446,7 @@ export class GroupCommitJournal extends Journal {
       settling.map(({ settlement }) => settlement),
       admitting.map(({ request }) => request),
       locked.budgets,
-      at,
+      { at, newId: uuidv7 },
     );
     settling.forEach((pending, index) => {
       const ended = decision.ended[index];
@@ -503,6 +516,10 @@ export class GroupCommitJournal extends Journal {
 
   private observeReceipt(settlement: Settlement, receipt: Receipt): void {
     if (receipt.kind === 'already_ended') this.observer.anomaly('duplicate_settlement');
+    if (receipt.kind === 'period_closed' && settlement.from === 'settled') {
+      const problem = `event ${settlement.event.id} was charged although its answer was withheld, and its period is closed: correct it by hand`;
+      this.observer.failure(problem, null);
+    }
     if (receipt.kind === 'quarantined') this.observer.anomaly('quarantined');
     if (receipt.kind === 'settled' && receipt.isLate) this.observer.anomaly('late');
     if (receipt.kind === 'settled' && receipt.absorbedPicoUsd > 0n && !settlement.isWithheld)
@@ -568,6 +585,9 @@ function resultOf(
   admittedAt: Date,
   period: string,
 ): AdmissionResult {
+  if (admission.kind === 'period_closed') {
+    return { kind: 'failed', problem: `the period ${period} is closed: the clock is behind` };
+  }
   if (admission.kind !== 'admitted') return admission;
   const { holdPicoUsd, maxOutputTokensWritten } = admission;
   return {
@@ -600,6 +620,16 @@ function replayOf(
   if (!taken.bodyMac.equals(claim.bodyMac))
     return { kind: 'replayed', of: taken.eventId, is: 'other_body' };
   return { kind: 'replayed', of: taken.eventId, is: taken.isEnded ? 'processed' : 'in_progress' };
+}
+
+/**
+ * After the close of its period an event that waited for a price or a person is a late fact, which
+ * a person decides on, and a charge is no longer taken back by itself.
+ */
+function isTooLate({ event, from }: Settlement, { budgets }: LockedState): boolean {
+  if (from === 'open' || from === 'released') return false;
+  const row = budgets.get(event.accountId);
+  return row !== undefined && isClosedIn(row, event.period);
 }
 
 function chargeKeyOf(event: OpenEventRef, { provider, providerRequestId }: Ending): string | null {

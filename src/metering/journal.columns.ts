@@ -1,5 +1,8 @@
+import type { NewGrant } from '../domain/budget-rows.js';
+import { creditText } from '../domain/credits.js';
+import type { BalanceChange, Transfer } from '../domain/ledger.js';
 import { inputTokensOf, outputTokensOf } from '../domain/usage.js';
-import type { EndedEvent } from './batch-decision.js';
+import type { ChangedBudget, EndedEvent } from './batch-decision.js';
 import type { AdmissionRequest } from './journal.js';
 
 /** One column of a multi-row write: its name, its SQL type, and its value for a row as text. */
@@ -95,9 +98,8 @@ const ENDING_COLUMNS: readonly Column<EndedRow>[] = [
   { name: 'is_overrun', type: 'boolean', of: (row) => row.isOverrun },
   { name: 'is_late', type: 'boolean', of: (row) => row.settlement.from === 'released' },
   { name: 'cost_pico_usd', type: 'bigint', of: (row) => row.costPicoUsd },
-  // Credit comes with the ledger; until then every charge is pay-as-you-go.
-  { name: 'credit_pico_usd', type: 'bigint', of: (row) => (row.costPicoUsd === null ? null : 0) },
-  { name: 'pay_as_you_go_pico_usd', type: 'bigint', of: (row) => row.costPicoUsd },
+  { name: 'credit_pico_usd', type: 'bigint', of: (row) => row.creditPicoUsd },
+  { name: 'pay_as_you_go_pico_usd', type: 'bigint', of: payAsYouGoOf },
   {
     name: 'rated_cost_pico_usd',
     type: 'bigint',
@@ -120,9 +122,62 @@ const ENDING_COLUMNS: readonly Column<EndedRow>[] = [
   { name: 'raw_usage', type: 'text', of: (row) => row.settlement.ending.rawUsage },
 ];
 
+/** What books an ended event; one that is restated keeps those it had. */
+const TRANSFER_IDS: Column<EndedRow> = {
+  name: 'transfer_ids',
+  type: 'uuid[]',
+  of: (row) => `{${row.transferIds.join(',')}}`,
+};
+
 export const ENDED_COLUMNS: readonly Column<EndedRow>[] = [
   { name: 'id', type: 'uuid', of: (row) => row.settlement.event.id },
   ...ENDING_COLUMNS,
+  TRANSFER_IDS,
+];
+
+/** A budget as it is to be written; `credit` is null where it stays as it is. */
+export const BUDGET_COLUMNS: readonly Column<ChangedBudget>[] = [
+  { name: 'id', type: 'uuid', of: (row) => row.subjectId },
+  { name: 'period', type: 'bpchar', of: (row) => row.period },
+  { name: 'used', type: 'numeric', of: (row) => row.usedPicoUsd },
+  { name: 'previous_used', type: 'numeric', of: (row) => row.previousUsedPicoUsd },
+  { name: 'held', type: 'numeric', of: (row) => row.heldPicoUsd },
+  {
+    name: 'credit',
+    type: 'text',
+    of: (row) => (row.isCreditChanged ? creditText(row.credit) : null),
+  },
+];
+
+export const TRANSFER_COLUMNS: readonly Column<Transfer>[] = [
+  { name: 'id', type: 'uuid', of: (row) => row.id },
+  { name: 'created_at', type: 'timestamptz', of: (row) => row.createdAt.toISOString() },
+  { name: 'period', type: 'bpchar', of: (row) => row.period },
+  { name: 'kind', type: 'text', of: (row) => row.kind },
+  { name: 'debit', type: 'text', of: (row) => row.debit },
+  { name: 'credit', type: 'text', of: (row) => row.credit },
+  { name: 'amount_pico_usd', type: 'bigint', of: (row) => row.amountPicoUsd },
+  { name: 'account_id', type: 'uuid', of: (row) => row.accountId },
+  { name: 'grant_id', type: 'uuid', of: (row) => row.grantId },
+  { name: 'idempotency_id', type: 'text', of: (row) => row.idempotencyId },
+];
+
+export const BALANCE_COLUMNS: readonly Column<BalanceChange>[] = [
+  { name: 'ledger_account', type: 'text', of: (row) => row.account },
+  { name: 'account_id', type: 'uuid', of: (row) => row.accountId },
+  { name: 'kind', type: 'text', of: (row) => row.kind },
+  { name: 'balance_pico_usd', type: 'numeric', of: (row) => row.deltaPicoUsd },
+];
+
+export const GRANT_COLUMNS: readonly Column<NewGrant>[] = [
+  { name: 'id', type: 'uuid', of: (row) => row.id },
+  { name: 'account_id', type: 'uuid', of: (row) => row.accountId },
+  { name: 'kind', type: 'text', of: (row) => row.kind },
+  { name: 'amount_pico_usd', type: 'bigint', of: (row) => row.amountPicoUsd },
+  { name: 'period', type: 'bpchar', of: (row) => row.period },
+  { name: 'entitlement_pico_usd', type: 'bigint', of: (row) => row.entitlementPicoUsd },
+  { name: 'granted_at', type: 'timestamptz', of: (row) => row.grantedAt.toISOString() },
+  { name: 'expires_at', type: 'timestamptz', of: (row) => row.expiresAt?.toISOString() ?? null },
 ];
 
 /** An ended event that changes its state: `was` is the state it must be in. */
@@ -134,6 +189,10 @@ export const RESTATED_COLUMNS: readonly Column<EndedRow>[] = [
 /** `name = alias.name` for every column of an ending. */
 export function assignmentsFrom(alias: string): string {
   return ENDING_COLUMNS.map(({ name, type }) => `${name} = ${cast(alias, name, type)}`).join(', ');
+}
+
+function payAsYouGoOf({ costPicoUsd, creditPicoUsd }: EndedRow): bigint | null {
+  return costPicoUsd === null ? null : costPicoUsd - (creditPicoUsd ?? 0n);
 }
 
 function totalOf(row: EndedRow, total: typeof inputTokensOf): bigint | null {

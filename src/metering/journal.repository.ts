@@ -1,21 +1,23 @@
 import { Injectable } from '@nestjs/common';
 import { DatabaseService } from '../database/database.service.js';
 import type { WriterTransaction } from '../database/writer.js';
-import {
-  subjectsOf,
-  type BatchDecision,
-  type BudgetRow,
-  type Settlement,
-} from './batch-decision.js';
+import type { BudgetRow } from '../domain/budget-rows.js';
+import { NO_CREDIT, parseCredit } from '../domain/credits.js';
+import { balanceChanges } from '../domain/ledger.js';
+import { subjectsOf, type BatchDecision, type Settlement } from './batch-decision.js';
 import {
   arrayText,
   assignmentsFrom,
   CARRIED_COLUMNS,
+  BALANCE_COLUMNS,
+  BUDGET_COLUMNS,
   ENDED_COLUMNS,
+  GRANT_COLUMNS,
   OPENED_COLUMNS,
   parametersOf,
   RESTATED_COLUMNS,
   selectionOf,
+  TRANSFER_COLUMNS,
   unnestOf,
   type EndedRow,
   type OpenedRow,
@@ -78,9 +80,10 @@ export class StaleBatchError extends Error {
 const IDEMPOTENCY_KEPT_MS = 24 * 3600 * 1000;
 
 const IS_LIMITED = `(b.limit_pico_usd IS NOT NULL OR (b.scope = 'account' AND NOT b.is_pay_as_you_go))`;
-const BUDGET_COLUMNS = `b.subject_id::text AS subject_id, b.scope, b.limit_pico_usd::text AS limit_pico_usd, b.is_pay_as_you_go,
+const LOCKED_COLUMNS = `b.subject_id::text AS subject_id, b.scope, b.limit_pico_usd::text AS limit_pico_usd, b.is_pay_as_you_go,
   b.is_closed, b.period::text AS period, b.used_pico_usd::text AS used, b.previous_used_pico_usd::text AS previous_used,
-  b.held_pico_usd::text AS held`;
+  b.held_pico_usd::text AS held,
+  b.credit::text AS credit, b.closed_through::text AS closed_through`;
 
 /**
  * The batch's id, and the budgets under lock. Rows that will be written are locked for update;
@@ -92,12 +95,12 @@ function lockSql(isBlocking: boolean): string {
   return `
 WITH batch AS (INSERT INTO journal_batches (id, created_at) VALUES ($1::uuid, $2::timestamptz)),
 written AS (
-  SELECT ${BUDGET_COLUMNS} FROM budgets b
+  SELECT ${LOCKED_COLUMNS} FROM budgets b
   WHERE b.subject_id = ANY($3::text::uuid[]) AND (b.subject_id = ANY($4::text::uuid[]) OR ${IS_LIMITED})
   ORDER BY b.subject_id FOR NO KEY UPDATE ${skip}
 ),
 read AS (
-  SELECT ${BUDGET_COLUMNS} FROM budgets b
+  SELECT ${LOCKED_COLUMNS} FROM budgets b
   WHERE b.subject_id = ANY($3::text::uuid[]) AND NOT (b.subject_id = ANY($4::text::uuid[]) OR ${IS_LIMITED})
   ORDER BY b.subject_id FOR KEY SHARE ${skip}
 )
@@ -109,6 +112,8 @@ const LOCK_BLOCKING_SQL = lockSql(true);
 
 const OPENED_FROM = 1 + ENDED_COLUMNS.length;
 const BUDGETS_FROM = OPENED_FROM + OPENED_COLUMNS.length;
+const TRANSFERS_FROM = BUDGETS_FROM + BUDGET_COLUMNS.length;
+const BALANCES_FROM = TRANSFERS_FROM + TRANSFER_COLUMNS.length;
 const CARRIED_NAMES = CARRIED_COLUMNS.join(', ');
 const namesOf = (columns: readonly { readonly name: string }[]): string =>
   columns.map(({ name }) => name).join(', ');
@@ -136,10 +141,25 @@ opened AS (
   SELECT ${selectionOf(OPENED_COLUMNS, 'o')} FROM ${unnestOf(OPENED_COLUMNS, 'o', OPENED_FROM)}
 ),
 spent AS (
-  UPDATE budgets b SET period = s.period, used_pico_usd = s.used, previous_used_pico_usd = s.previous_used, held_pico_usd = s.held
-  FROM unnest($${BUDGETS_FROM}::text::uuid[], $${BUDGETS_FROM + 1}::text::bpchar[], $${BUDGETS_FROM + 2}::text::numeric[],
-    $${BUDGETS_FROM + 3}::text::numeric[], $${BUDGETS_FROM + 4}::text::numeric[]) AS s(id, period, used, previous_used, held)
+  UPDATE budgets b SET period = s.period, used_pico_usd = s.used, previous_used_pico_usd = s.previous_used, held_pico_usd = s.held,
+    credit = CASE WHEN s.credit IS NULL THEN b.credit ELSE s.credit::jsonb END
+  FROM ${unnestOf(BUDGET_COLUMNS, 's', BUDGETS_FROM)}
   WHERE b.subject_id = s.id
+),
+booked AS (
+  INSERT INTO ledger_transfers (${namesOf(TRANSFER_COLUMNS)})
+  SELECT ${selectionOf(TRANSFER_COLUMNS, 't')} FROM ${unnestOf(TRANSFER_COLUMNS, 't', TRANSFERS_FROM)}
+),
+changes AS (SELECT * FROM ${unnestOf(BALANCE_COLUMNS, 'd', BALANCES_FROM)}),
+moved AS (
+  UPDATE ledger_balances l SET balance_pico_usd = l.balance_pico_usd + c.balance_pico_usd
+  FROM changes c WHERE l.ledger_account = c.ledger_account
+),
+-- The lock of the budget keeps others from opening the same balance meanwhile.
+begun AS (
+  INSERT INTO ledger_balances (${namesOf(BALANCE_COLUMNS)})
+  SELECT ${selectionOf(BALANCE_COLUMNS, 'c')} FROM changes c
+  WHERE NOT EXISTS (SELECT 1 FROM ledger_balances l WHERE l.ledger_account = c.ledger_account)
 )
 SELECT (SELECT count(*) FROM closed)::int AS closed, (SELECT count(*) FROM charged)::int AS charged`;
 
@@ -147,7 +167,8 @@ SELECT (SELECT count(*) FROM closed)::int AS closed, (SELECT count(*) FROM charg
 const RESTATE_SQL = `
 WITH next AS (SELECT * FROM ${unnestOf(RESTATED_COLUMNS, 'n', 1)}),
 restated AS (
-  UPDATE usage_events u SET ${assignmentsFrom('n')} FROM next n WHERE u.id = n.id AND u.state = n.was
+  UPDATE usage_events u SET ${assignmentsFrom('n')}, transfer_ids = coalesce(u.transfer_ids, '{}') || n.transfer_ids::uuid[]
+  FROM next n WHERE u.id = n.id AND u.state = n.was
   RETURNING u.id, u.upstream, u.provider, u.provider_request_id, u.state
 ),
 charged AS (
@@ -157,6 +178,10 @@ charged AS (
   ON CONFLICT DO NOTHING
 )
 SELECT count(*)::int AS restated FROM restated`;
+
+const INSERT_GRANTS_SQL = `
+INSERT INTO credit_grants (${namesOf(GRANT_COLUMNS)}, reason, actor)
+SELECT ${selectionOf(GRANT_COLUMNS, 'g')}, 'the plan''s monthly credit', 'system' FROM ${unnestOf(GRANT_COLUMNS, 'g', 1)}`;
 
 interface BudgetRecord {
   readonly subject_id: string;
@@ -168,6 +193,8 @@ interface BudgetRecord {
   readonly used: string;
   readonly previous_used: string;
   readonly held: string | null;
+  readonly credit: string | null;
+  readonly closed_through: string | null;
 }
 
 /** The journal's SQL: locks, replay check, writes. Decides nothing. */
@@ -229,22 +256,22 @@ export class JournalRepository {
   ): Promise<void> {
     const fresh = ended.filter(({ settlement }) => settlement.from === 'open');
     const restated = ended.filter(({ settlement }) => settlement.from !== 'open');
-    const { budgets } = decision;
     const [counts] = await tx.rows<{ closed: number; charged: number }>(
       WRITE_SQL,
       ...parametersOf(ENDED_COLUMNS, fresh),
       ...parametersOf(OPENED_COLUMNS, opened),
-      arrayText(budgets.map(({ subjectId }) => subjectId)),
-      arrayText(budgets.map(({ period }) => period)),
-      arrayText(budgets.map(({ usedPicoUsd }) => usedPicoUsd)),
-      arrayText(budgets.map(({ previousUsedPicoUsd }) => previousUsedPicoUsd)),
-      arrayText(budgets.map(({ heldPicoUsd }) => heldPicoUsd)),
+      ...parametersOf(BUDGET_COLUMNS, decision.budgets),
+      ...parametersOf(TRANSFER_COLUMNS, decision.transfers),
+      ...parametersOf(BALANCE_COLUMNS, balanceChanges(decision.transfers)),
     );
     if (counts?.closed !== fresh.length) throw new StaleBatchError('an event had ended before');
     if (counts.charged !== fresh.filter(isCharged).length) {
       throw new StaleBatchError('a provider request was charged before');
     }
     if (restated.length > 0) await restate(tx, restated);
+    if (decision.grants.length > 0) {
+      await tx.count(INSERT_GRANTS_SQL, ...parametersOf(GRANT_COLUMNS, decision.grants));
+    }
     await writeKeys(tx, opened, fresh, decision.at);
   }
 }
@@ -387,5 +414,7 @@ function budgetOf(record: BudgetRecord): BudgetRow {
     usedPicoUsd: BigInt(record.used),
     previousUsedPicoUsd: BigInt(record.previous_used),
     heldPicoUsd: record.held === null ? null : BigInt(record.held),
+    credit: record.credit === null ? NO_CREDIT : parseCredit(record.credit),
+    closedThrough: record.closed_through,
   };
 }

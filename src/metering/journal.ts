@@ -106,7 +106,9 @@ export type Receipt =
     }
   | { readonly kind: 'released' | 'unpriced' | 'quarantined' }
   /** It had ended before; nothing was changed. */
-  | { readonly kind: 'already_ended' };
+  | { readonly kind: 'already_ended' }
+  /** Its period is closed: it is for a person to decide; nothing was changed. */
+  | { readonly kind: 'period_closed' };
 
 /** A settlement under way. */
 export interface SettlementTicket {
@@ -137,8 +139,16 @@ export abstract class Journal {
   abstract admit(request: AdmissionRequest): Promise<AdmissionResult>;
   /** Ends an open event: exactly once, never refused, retried until it commits. */
   abstract settle(event: OpenEventRef, ending: Ending): SettlementTicket;
-  /** Settles events that waited for a price. */
-  abstract settleUnpriced(event: OpenEventRef, ending: Ending): SettlementTicket;
+  /**
+   * Ends an event that waited for a price or for a person, while its period is open. `isAbsorbed`:
+   * the account pays nothing of it.
+   */
+  abstract settleWaiting(
+    event: OpenEventRef,
+    ending: Ending,
+    from: 'unpriced' | 'quarantined',
+    isAbsorbed?: boolean,
+  ): Promise<Receipt>;
   /** Resolves once nothing waits for a commit. */
   abstract idle(): Promise<void>;
 }

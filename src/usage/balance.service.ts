@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import { viewOf } from '../domain/budget-rows.js';
 import { formatUsd } from '../domain/money.js';
 import { periodOf } from '../domain/periods.js';
-import { viewOf } from '../metering/batch-decision.js';
 import type { BalanceAnswer } from './balance.dto.js';
 import { BalanceRepository } from './balance.repository.js';
 import type { JsonOf } from './json-of.js';

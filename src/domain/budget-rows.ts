@@ -1,0 +1,209 @@
+import { type Budget } from './budgets.js';
+import {
+  burnDown,
+  creditAccountOf,
+  planGrantDue,
+  usableIn,
+  withGrant,
+  withPlanGrant,
+  type CreditState,
+  type Grant,
+  type GrantKind,
+} from './credits.js';
+import { unbilled, type Transfer, type TransferKind } from './ledger.js';
+import { type PicoUsd } from './money.js';
+import { nextPeriod, previousPeriod } from './periods.js';
+
+/** A row of `budgets` under lock. `heldPicoUsd` is null while the budget is unlimited. */
+export interface BudgetRow {
+  readonly subjectId: string;
+  readonly scope: Budget['scope'];
+  readonly limitPicoUsd: PicoUsd | null;
+  readonly isPayAsYouGo: boolean;
+  readonly isClosed: boolean;
+  readonly period: string;
+  /** Of `period`. Of an account the pay-as-you-go, past credit; else the cost settled. */
+  readonly usedPicoUsd: PicoUsd;
+  readonly previousUsedPicoUsd: PicoUsd;
+  readonly heldPicoUsd: PicoUsd | null;
+  /** An account's; of members and tokens without content. */
+  readonly credit: CreditState;
+  /** The last period of an account that is closed; null: none. */
+  readonly closedThrough: string | null;
+}
+
+/** A grant as it is recorded when it is made. */
+export interface NewGrant {
+  readonly id: string;
+  readonly accountId: string;
+  readonly kind: GrantKind;
+  readonly amountPicoUsd: PicoUsd;
+  readonly period: string | null;
+  readonly entitlementPicoUsd: PicoUsd | null;
+  readonly grantedAt: Date;
+  readonly expiresAt: Date | null;
+}
+
+export interface Granted {
+  readonly row: BudgetRow;
+  readonly grants: readonly NewGrant[];
+  readonly transfers: readonly Transfer[];
+}
+
+/** The budget of one period as the admission rule sees it. */
+export function viewOf(row: BudgetRow, period: string): Budget {
+  const usedPicoUsd = usedIn(row, period);
+  const heldPicoUsd = row.heldPicoUsd ?? 0n;
+  if (row.scope !== 'account') {
+    return { scope: row.scope, limitPicoUsd: row.limitPicoUsd, usedPicoUsd, heldPicoUsd };
+  }
+  return {
+    scope: 'account',
+    creditUsablePicoUsd: usableIn(row.credit, period),
+    payAsYouGo: { isOn: row.isPayAsYouGo, limitPicoUsd: row.limitPicoUsd, usedPicoUsd },
+    heldPicoUsd,
+  };
+}
+
+export function isClosedIn({ closedThrough }: BudgetRow, period: string): boolean {
+  return closedThrough !== null && closedThrough >= period;
+}
+
+/** A row remembers two periods: no event stays open for longer than that. */
+export function usedIn(row: BudgetRow, period: string): PicoUsd {
+  if (row.period === period) return row.usedPicoUsd;
+  return nextPeriod(period) === row.period ? row.previousUsedPicoUsd : 0n;
+}
+
+/** The row with more (or less) used in a period, and with a hold given back. */
+export function spend(
+  row: BudgetRow,
+  period: string,
+  releasedPicoUsd: PicoUsd,
+  usedDeltaPicoUsd: PicoUsd,
+): BudgetRow {
+  const rolled = rolledTo(row, period);
+  const held = rolled.heldPicoUsd === null ? null : rolled.heldPicoUsd - releasedPicoUsd;
+  if (rolled.period === period) {
+    return { ...rolled, heldPicoUsd: held, usedPicoUsd: rolled.usedPicoUsd + usedDeltaPicoUsd };
+  }
+  const isPrevious = nextPeriod(period) === rolled.period;
+  return {
+    ...rolled,
+    heldPicoUsd: held,
+    previousUsedPicoUsd: rolled.previousUsedPicoUsd + (isPrevious ? usedDeltaPicoUsd : 0n),
+  };
+}
+
+/** Moves a row on to a later period; never back (the clock of another process may be behind). */
+export function rolledTo(row: BudgetRow, period: string): BudgetRow {
+  if (row.period >= period) return row;
+  return {
+    ...row,
+    period,
+    usedPicoUsd: 0n,
+    previousUsedPicoUsd: nextPeriod(row.period) === period ? row.usedPicoUsd : 0n,
+  };
+}
+
+/**
+ * Makes the plan grant that a period is entitled to and does not have yet, and lets it cover what
+ * the period already owes. Nothing when the period has it, or is closed.
+ */
+export function topUp(row: BudgetRow, period: string, at: Date, newId: () => string): Granted {
+  const due = isClosedIn(row, period) ? null : planGrantDue(row.credit, period);
+  if (due === null) return { row, grants: [], transfers: [] };
+  const grant: NewGrant = {
+    id: newId(),
+    accountId: row.subjectId,
+    kind: 'plan',
+    amountPicoUsd: due.amountPicoUsd,
+    period,
+    entitlementPicoUsd: due.entitlementPicoUsd,
+    grantedAt: at,
+    expiresAt: due.expiresAt,
+  };
+  const credit = withPlanGrant(row.credit, period, due, { id: grant.id, at });
+  return covered({ ...row, credit }, grant, [period], newId);
+}
+
+/** Adds a promotional or prepaid grant and lets it cover what open periods already owe. */
+export function addGrant(
+  row: BudgetRow,
+  grant: NewGrant,
+  periodNow: string,
+  newId: () => string,
+): Granted {
+  const rolled = rolledTo(row, periodNow);
+  const credit: CreditState = {
+    ...rolled.credit,
+    grants: withGrant(rolled.credit.grants, liveGrantOf(grant)),
+  };
+  const periods = [previousPeriod(rolled.period), rolled.period];
+  return covered({ ...rolled, credit }, grant, periods, newId);
+}
+
+function liveGrantOf(grant: NewGrant): Grant {
+  return {
+    id: grant.id,
+    kind: grant.kind,
+    amountPicoUsd: grant.amountPicoUsd,
+    remainingPicoUsd: grant.amountPicoUsd,
+    grantedAt: grant.grantedAt,
+    expiresAt: grant.expiresAt,
+    period: grant.period,
+    burnedPicoUsd: {},
+  };
+}
+
+const GRANTED_BY: Readonly<Record<GrantKind, { kind: TransferKind; debit: string }>> = {
+  plan: { kind: 'plan_grant', debit: 'promo_cost' },
+  promotional: { kind: 'promotional_grant', debit: 'promo_cost' },
+  // A top-up by hand; one that Stripe confirms is debited to its clearing account.
+  prepaid: { kind: 'top_up', debit: 'cash' },
+};
+
+/** The transfer of the grant itself, and of what it covers at once, period by period. */
+function covered(
+  row: BudgetRow,
+  grant: NewGrant,
+  periods: readonly string[],
+  newId: () => string,
+): Granted {
+  const { kind, debit } = GRANTED_BY[grant.kind];
+  const common = { createdAt: grant.grantedAt, accountId: grant.accountId };
+  const transfers: Transfer[] = [
+    {
+      ...common,
+      id: newId(),
+      period: grant.period ?? row.period,
+      kind,
+      debit,
+      credit: creditAccountOf(grant.accountId, grant),
+      amountPicoUsd: grant.amountPicoUsd,
+      grantId: grant.id,
+      idempotencyId: `grant:${grant.id}`,
+    },
+  ];
+  let next = row;
+  for (const period of periods) {
+    const owed = isClosedIn(next, period) ? 0n : usedIn(next, period);
+    const { grants, burns } = burnDown(owed, next.credit.grants, period);
+    for (const part of burns) {
+      next = spend(next, period, 0n, -part.amountPicoUsd);
+      transfers.push({
+        ...common,
+        id: newId(),
+        period,
+        kind: 'covered',
+        debit: creditAccountOf(grant.accountId, part),
+        credit: unbilled(grant.accountId, period),
+        amountPicoUsd: part.amountPicoUsd,
+        grantId: part.grantId,
+        idempotencyId: `cover:${grant.id}:${period}:${part.grantId}`,
+      });
+    }
+    next = { ...next, credit: { ...next.credit, grants } };
+  }
+  return { row: next, grants: [grant], transfers };
+}
