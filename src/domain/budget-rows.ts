@@ -65,7 +65,10 @@ export function viewOf(row: BudgetRow, period: string): Budget {
   };
 }
 
-export function isClosedIn({ closedThrough }: BudgetRow, period: string): boolean {
+export function isClosedIn(
+  { closedThrough }: Pick<BudgetRow, 'closedThrough'>,
+  period: string,
+): boolean {
   return closedThrough !== null && closedThrough >= period;
 }
 

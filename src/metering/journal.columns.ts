@@ -1,16 +1,10 @@
+import { castOf, type Column } from '../database/columns.js';
 import type { NewGrant } from '../domain/budget-rows.js';
 import { creditText } from '../domain/credits.js';
 import type { BalanceChange, Transfer } from '../domain/ledger.js';
 import { inputTokensOf, outputTokensOf } from '../domain/usage.js';
 import type { ChangedBudget, EndedEvent } from './batch-decision.js';
 import type { AdmissionRequest } from './journal.js';
-
-/** One column of a multi-row write: its name, its SQL type, and its value for a row as text. */
-interface Column<Row> {
-  readonly name: string;
-  readonly type: string;
-  readonly of: (row: Row) => string | number | bigint | boolean | null;
-}
 
 export interface OpenedRow {
   readonly request: AdmissionRequest;
@@ -188,7 +182,9 @@ export const RESTATED_COLUMNS: readonly Column<EndedRow>[] = [
 
 /** `name = alias.name` for every column of an ending. */
 export function assignmentsFrom(alias: string): string {
-  return ENDING_COLUMNS.map(({ name, type }) => `${name} = ${cast(alias, name, type)}`).join(', ');
+  return ENDING_COLUMNS.map(({ name, type }) => `${name} = ${castOf(alias, name, type)}`).join(
+    ', ',
+  );
 }
 
 function payAsYouGoOf({ costPicoUsd, creditPicoUsd }: EndedRow): bigint | null {
@@ -210,54 +206,4 @@ function unitsOf(row: EndedRow): string | null {
       text += `${text === '' ? '' : ','}"${unit}":"${quantity.toString()}"`;
   }
   return `{${text}}`;
-}
-
-/**
- * `unnest` of one array parameter per column, as `name(column, ...)`. A parameter is the array's
- * text: one string a column is what the driver carries cheapest.
- */
-export function unnestOf<Row>(
-  columns: readonly Column<Row>[],
-  alias: string,
-  firstParameter: number,
-): string {
-  const arrays = columns.map(
-    ({ type }, index) => `$${firstParameter + index}::text::${elementOf(type)}[]`,
-  );
-  const names = columns.map(({ name }) => name);
-  return `unnest(${arrays.join(', ')}) AS ${alias}(${names.join(', ')})`;
-}
-
-/** `alias.column`, cast where the array carries the column as text. */
-export function selectionOf<Row>(columns: readonly Column<Row>[], alias: string): string {
-  return columns.map(({ name, type }) => cast(alias, name, type)).join(', ');
-}
-
-function cast(alias: string, name: string, type: string): string {
-  return elementOf(type) === type ? `${alias}.${name}` : `${alias}.${name}::${type}`;
-}
-
-export function parametersOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
-  return columns.map((column) => arrayText(rows.map(column.of)));
-}
-
-/** jsonb and array columns travel as text: an array of arrays would be flattened. */
-function elementOf(type: string): string {
-  return type === 'jsonb' || type.endsWith('[]') ? 'text' : type;
-}
-
-const NEEDS_NO_QUOTES = /^[0-9A-Za-z_:.+-]+$/;
-
-/** The text of a PostgreSQL array. */
-export function arrayText(values: readonly (string | number | bigint | boolean | null)[]): string {
-  let text = '{';
-  for (let index = 0; index < values.length; index += 1) {
-    const value = values[index];
-    if (index > 0) text += ',';
-    if (value === null || value === undefined) text += 'NULL';
-    else if (typeof value !== 'string') text += String(value);
-    else if (NEEDS_NO_QUOTES.test(value) && value.toUpperCase() !== 'NULL') text += value;
-    else text += `"${value.replace(/[\\"]/g, '\\$&')}"`;
-  }
-  return `${text}}`;
 }

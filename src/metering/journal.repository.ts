@@ -5,8 +5,8 @@ import type { BudgetRow } from '../domain/budget-rows.js';
 import { NO_CREDIT, parseCredit } from '../domain/credits.js';
 import { balanceChanges } from '../domain/ledger.js';
 import { subjectsOf, type BatchDecision, type Settlement } from './batch-decision.js';
+import { arrayText, namesOf, parametersOf, selectionOf, unnestOf } from '../database/columns.js';
 import {
-  arrayText,
   assignmentsFrom,
   CARRIED_COLUMNS,
   BALANCE_COLUMNS,
@@ -14,11 +14,8 @@ import {
   ENDED_COLUMNS,
   GRANT_COLUMNS,
   OPENED_COLUMNS,
-  parametersOf,
   RESTATED_COLUMNS,
-  selectionOf,
   TRANSFER_COLUMNS,
-  unnestOf,
   type EndedRow,
   type OpenedRow,
 } from './journal.columns.js';
@@ -115,8 +112,6 @@ const BUDGETS_FROM = OPENED_FROM + OPENED_COLUMNS.length;
 const TRANSFERS_FROM = BUDGETS_FROM + BUDGET_COLUMNS.length;
 const BALANCES_FROM = TRANSFERS_FROM + TRANSFER_COLUMNS.length;
 const CARRIED_NAMES = CARRIED_COLUMNS.join(', ');
-const namesOf = (columns: readonly { readonly name: string }[]): string =>
-  columns.map(({ name }) => name).join(', ');
 
 /** Everything a batch writes on the ordinary path, in one statement. $1 are the ids of the ended. */
 const WRITE_SQL = `
