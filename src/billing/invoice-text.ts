@@ -1,7 +1,6 @@
-import { ADJUSTMENT_UNIT, formatCents, type InvoiceLineKind } from '../domain/invoices.js';
-import { formatUsd, parseUsd } from '../domain/money.js';
-import type { Unit } from '../domain/units.js';
-import type { DocumentLine, DocumentPart, InvoiceDocument } from './invoice-document.js';
+import { formatCents, type InvoiceLineKind } from '../domain/invoices.js';
+import type { DocumentLine, InvoiceDocument } from './invoice-document.js';
+import { grouped, usdText } from './invoice-part-text.js';
 
 // What the page and the PDF of an invoice say, in the same words.
 
@@ -64,6 +63,68 @@ export function stampOf({ kind, state }: InvoiceDocument): Stamp {
   }
 }
 
+/** What stands beside the two addresses. */
+export function factsOf(document: InvoiceDocument): readonly (readonly [string, string])[] {
+  const { kind, period, currency, issuedAt, dueAt, customer } = document;
+  const facts: (readonly [string, string])[] = [['Issued', dayText(issuedAt)]];
+  if (kind === 'invoice') facts.push(['Due', dayText(dueAt)]);
+  facts.push(['Period', `${periodText(period)} (UTC)`], ['Currency', currency]);
+  if (customer.reference !== null) facts.push(['Your reference', customer.reference]);
+  return facts;
+}
+
+/** The two addresses, line by line, the name first. */
+export function partyLines({ issuer, customer }: InvoiceDocument): {
+  readonly from: readonly string[];
+  readonly billTo: readonly string[];
+} {
+  const common = ({ address, taxId }: typeof issuer | typeof customer): readonly string[] => [
+    ...(address ?? '').split('\n'),
+    taxId === null ? '' : `Tax ID: ${taxId}`,
+  ];
+  const written = (lines: readonly string[]): readonly string[] =>
+    lines.map((line) => line.trim()).filter((line) => line !== '');
+  return {
+    from: written([issuer.name ?? 'Issuer not configured', ...common(issuer)]),
+    billTo: written([
+      customer.name,
+      ...common(customer),
+      customer.email ?? '',
+      `Account: ${customer.slug}`,
+    ]),
+  };
+}
+
+/** The one figure that everybody looks for. */
+export interface Headline {
+  readonly label: string;
+  readonly amountUsd: string;
+  /** Null: there is nothing to pay, or no day for it. */
+  readonly dueAt: string | null;
+  /** An http(s) address; null: nothing to pay, or nowhere to. */
+  readonly payUrl: string | null;
+}
+
+export function headlineOf(document: InvoiceDocument): Headline {
+  const { kind, state, totalUsd, amountDueUsd, dueAt, payUrl } = document;
+  if (kind === 'credit_note') {
+    return { label: 'Total credited', amountUsd: totalUsd, dueAt: null, payUrl: null };
+  }
+  const isOpen = state === 'finalized' && !isZero(amountDueUsd);
+  const canPay = isOpen && payUrl !== null && /^https?:\/\//.test(payUrl);
+  return {
+    label: 'Amount due',
+    amountUsd: amountDueUsd,
+    dueAt: isOpen ? dueAt : null,
+    payUrl: canPay ? payUrl : null,
+  };
+}
+
+export function requestsText({ requests }: DocumentLine): string | null {
+  if (requests === undefined) return null;
+  return `${grouped(requests.toString())} ${requests === 1 ? 'request' : 'requests'}`;
+}
+
 const SECTIONS: Readonly<Record<InvoiceLineKind, string>> = {
   plan: 'Plan',
   payment: 'Plan',
@@ -91,114 +152,6 @@ export function sectionsOf(lines: readonly DocumentLine[]): readonly LineSection
   return sections;
 }
 
-/** What a quantity counts: `base` is one of it, and people read prices per `readable` of it. */
-interface UnitWords {
-  readonly label: string;
-  readonly base: string;
-  readonly readable: bigint;
-}
-
-const MILLION = 1_000_000n;
-
-function tokens(label: string): UnitWords {
-  return { label, base: 'token', readable: MILLION };
-}
-
-function milliseconds(label: string, readable: bigint): UnitWords {
-  return { label: `${label}, milliseconds`, base: 'ms', readable };
-}
-
-const UNIT_WORDS: Readonly<Record<Unit, UnitWords>> = {
-  input: tokens('Input tokens'),
-  cached_input: tokens('Cached input tokens'),
-  cache_write_5m: tokens('Cache write tokens, 5 minutes'),
-  cache_write_1h: tokens('Cache write tokens, 1 hour'),
-  output: tokens('Output tokens'),
-  audio_input: tokens('Audio input tokens'),
-  audio_output: tokens('Audio output tokens'),
-  image_input: tokens('Image input tokens'),
-  image_output: tokens('Image output tokens'),
-  image: { label: 'Images', base: 'image', readable: 1n },
-  pixel: { label: 'Pixels', base: 'pixel', readable: MILLION },
-  video_ms: milliseconds('Video', 1_000n),
-  audio_ms: milliseconds('Audio', 60_000n),
-  compute_ms: milliseconds('Compute time', 1_000n),
-  gpu_ms: milliseconds('GPU time', 1_000n),
-  character: { label: 'Characters', base: 'character', readable: MILLION },
-  request: { label: 'Requests', base: 'request', readable: 1n },
-};
-
-/** Names of many units in one word. */
-const SPANS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  token: { '1000000': '1M tokens' },
-  character: { '1000000': '1M characters' },
-  pixel: { '1000000': 'megapixel' },
-  ms: { '1000': 'second', '60000': 'minute', '3600000': 'hour' },
-};
-
-export interface PartText {
-  readonly label: string;
-  /** Empty for an adjustment, which has no quantity. */
-  readonly quantity: string;
-  /** As it is published: `0.90 per 1M tokens`. Null where that is not exact, or says no more. */
-  readonly price: string | null;
-  /** As it was applied: `0.0000009 per token`. Empty for an adjustment. */
-  readonly exactPrice: string;
-}
-
-export function partText(part: DocumentPart): PartText {
-  if (part.unit === ADJUSTMENT_UNIT) {
-    const label = 'Fractions rounded off per request, and cost not charged to you';
-    return { label, quantity: '', price: null, exactPrice: '' };
-  }
-  const words = wordsOf(part.unit);
-  const perUnits = BigInt(part.perUnits ?? '1');
-  const span = nameOfSpan(words, perUnits) ?? spanOf(words, perUnits);
-  return {
-    label: words.label,
-    quantity: grouped(part.quantity),
-    price: readablePrice(part.unitPriceUsd, perUnits, words),
-    exactPrice: `${part.unitPriceUsd} per ${span}`,
-  };
-}
-
-function wordsOf(unit: string): UnitWords {
-  const known: Readonly<Record<string, UnitWords>> = UNIT_WORDS;
-  return known[unit] ?? { label: unit, base: unit, readable: 1n };
-}
-
-function nameOfSpan({ base }: UnitWords, units: bigint): string | null {
-  return units === 1n ? base : (SPANS[base]?.[units.toString()] ?? null);
-}
-
-function spanOf({ base }: UnitWords, units: bigint): string {
-  return `${grouped(units.toString())} ${base === 'ms' ? base : `${base}s`}`;
-}
-
-function readablePrice(unitPriceUsd: string, perUnits: bigint, words: UnitWords): string | null {
-  const picoUsd = parseUsd(unitPriceUsd);
-  // A price that is already per a span with a name of its own is as readable as it gets.
-  if (picoUsd === null || words.readable === 1n) return null;
-  if (perUnits !== 1n && nameOfSpan(words, perUnits) !== null) return null;
-  const scaled = picoUsd * words.readable;
-  if (scaled % perUnits !== 0n) return null;
-  const span = nameOfSpan(words, words.readable) ?? spanOf(words, words.readable);
-  return `${usdText(formatUsd(scaled / perUnits))} per ${span}`;
-}
-
-/** `1234567.5` -> `1,234,567.5`; only the whole part is grouped. */
-export function grouped(decimal: string): string {
-  const [whole = '', fraction] = decimal.split('.');
-  const separated = whole.replace(/\B(?=(?:\d{3})+$)/g, ',');
-  return fraction === undefined ? separated : `${separated}.${fraction}`;
-}
-
-/** An amount for people: grouped, at least two decimals, none of the others cut. */
-export function usdText(decimal: string): string {
-  const [whole = '', fraction = ''] = decimal.split('.');
-  return grouped(`${whole}.${fraction.padEnd(2, '0')}`);
-}
-
 export interface TotalRow {
   readonly label: string;
   /** Null: the row has no exact figure of its own. */
@@ -223,8 +176,8 @@ export function totalRowsOf(document: InvoiceDocument): readonly TotalRow[] {
     rows.push({ label, exactUsd: null, usd: usdText(formatCents(cents)), isMain: true });
   };
   row('Sum of the lines', sum, usdText(exactSumUsd));
-  if (carriedUsd !== '0') {
-    row('Less: carried to the next invoice', total - sum, usdText(formatUsdNegated(carriedUsd)));
+  if (!isZero(carriedUsd)) {
+    row('Less: carried to the next invoice', total - sum, usdText(negated(carriedUsd)));
   }
   main(kind === 'credit_note' ? 'Total credited' : 'Total', total);
   if (kind === 'credit_note') return rows;
@@ -242,8 +195,12 @@ const SETTLED_OTHERWISE: Readonly<Partial<Record<InvoiceDocument['state'], strin
   uncollectible: 'Less: written off',
 };
 
-function formatUsdNegated(decimal: string): string {
+function negated(decimal: string): string {
   return decimal.startsWith('-') ? decimal.slice(1) : `-${decimal}`;
+}
+
+function isZero(decimal: string): boolean {
+  return !/[1-9]/.test(decimal);
 }
 
 /** Cents of an amount that is written with whole cents. */
@@ -258,11 +215,11 @@ export function notesOf(document: InvoiceDocument): readonly string[] {
   const said: string[] = [];
   if (centsOf(totalUsd) === 0n && exactSumUsd.startsWith('-')) {
     said.push('The sum is in your favour: nothing is due, and it is carried to the next invoice.');
-  } else if (centsOf(totalUsd) === 0n && exactSumUsd !== '0') {
+  } else if (centsOf(totalUsd) === 0n && !isZero(exactSumUsd)) {
     said.push(
       'The sum is less than the smallest amount that is invoiced: nothing is due, and it is carried to the next invoice.',
     );
-  } else if (carriedUsd !== '0') {
+  } else if (!isZero(carriedUsd)) {
     said.push(
       'The total is the exact sum rounded down once to whole cents; the rest is carried to the next invoice.',
     );

@@ -7,7 +7,6 @@ import { MeteringModule } from '../metering/metering.module.js';
 import { Catalog } from './catalog.js';
 import { CatalogRepository } from './catalog.repository.js';
 import { CatalogService } from './catalog.service.js';
-import { Clock, SystemClock } from './clock.js';
 import { ModelsController } from './models.controller.js';
 import { ModelsService } from './models.service.js';
 import { PriceBookRepository } from './price-book.repository.js';
@@ -27,7 +26,6 @@ import { UnpricedEventsService } from './unpriced-events.service.js';
     CatalogRepository,
     CatalogService,
     { provide: Catalog, useExisting: CatalogService },
-    { provide: Clock, useClass: SystemClock },
     PriceBookRepository,
     PricesRepository,
     PricesService,

@@ -10,7 +10,7 @@ import { MetricsService } from '../http/metrics.service.js';
 import { CatalogSnapshot, type ServedModel, type SnapshotOptions } from './catalog-snapshot.js';
 import { Catalog, DEFAULT_UPSTREAM, type PriceKey } from './catalog.js';
 import { CatalogRepository } from './catalog.repository.js';
-import { Clock } from './clock.js';
+import { Clock } from '../config/clock.js';
 
 /** Many notices come at once; a replacing price starts 2 s after its commit, so there is time. */
 const DEBOUNCE_MS = 50;

@@ -3,7 +3,7 @@ import { formatUsd, type UnitPrice } from '../domain/money.js';
 import type { RowsByUnit } from '../domain/pricing.js';
 import { CatalogService } from './catalog.service.js';
 import type { ServedModel, ServedRoute } from './catalog-snapshot.js';
-import { Clock } from './clock.js';
+import { Clock } from '../config/clock.js';
 
 /** A model in the router's own shape. */
 export type ModelView = Readonly<Record<string, unknown>>;

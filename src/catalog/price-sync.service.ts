@@ -17,7 +17,7 @@ import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
 import { DEFAULT_UPSTREAM } from './catalog.js';
 import { CatalogService } from './catalog.service.js';
-import { Clock } from './clock.js';
+import { Clock } from '../config/clock.js';
 import { PriceBookRepository } from './price-book.repository.js';
 import { planSync, REPLACEMENT_LEAD_MS, type SyncPlan } from './price-plan.js';
 import {

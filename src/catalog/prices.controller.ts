@@ -6,7 +6,7 @@ import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
 import { isUuid, PageQuery, pageOf, readCursor } from '../http/pagination.js';
 import { CallerGuard } from '../identity/caller.guard.js';
-import { OrganizationAccess } from '../identity/organization-access.js';
+import { AccountAccess } from '../identity/account-access.js';
 import { PriceSyncService } from './price-sync.service.js';
 import {
   CreatePrice,
@@ -30,7 +30,7 @@ import { PricesService } from './prices.service.js';
 @Controller('api/prices')
 export class PricesController {
   constructor(
-    private readonly access: OrganizationAccess,
+    private readonly access: AccountAccess,
     private readonly prices: PricesService,
     private readonly sync: PriceSyncService,
   ) {}

@@ -5,7 +5,7 @@ import { ANY_MODEL, type PriceRow } from '../domain/pricing.js';
 import type { Actor } from '../http/actor.js';
 import { DEFAULT_UPSTREAM } from './catalog.js';
 import { CatalogService } from './catalog.service.js';
-import { Clock } from './clock.js';
+import { Clock } from '../config/clock.js';
 import { OpenPriceBook, PriceBookRepository } from './price-book.repository.js';
 import { placeRow, type NewPrice, type PendingPrice, type PriceSubject } from './price-plan.js';
 import {

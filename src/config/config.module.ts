@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { Clock, SystemClock } from './clock.js';
 import { loadConfig, type Config } from './config.js';
 import type { Environment } from './environment.js';
 import { loadEncryptionKey } from './secrets.js';
@@ -46,8 +47,9 @@ function configOfThisBuild(): Config {
 @Module({
   providers: [
     { provide: CONFIG, useFactory: configOfThisBuild },
+    { provide: Clock, useClass: SystemClock },
     { provide: ENCRYPTION_KEY, inject: [CONFIG], useFactory: loadEncryptionKey },
   ],
-  exports: [CONFIG, ENCRYPTION_KEY],
+  exports: [CONFIG, ENCRYPTION_KEY, Clock],
 })
 export class ConfigModule {}

@@ -1,6 +1,19 @@
 import { readEnvironment, type Environment, type EnvironmentProblem } from './environment.js';
 
 /** The whole configuration, typed, read once at boot. Times in ms, sizes in bytes, money in pico-USD. */
+/** Month close and invoices. */
+export interface BillingConfig {
+  readonly periodCloseDelayMs: number;
+  readonly invoiceMinimumPicoUsd: bigint;
+  readonly paymentTermsDays: number;
+  /** Who issues invoices; a `\\n` in the address is a line break. */
+  readonly issuer: {
+    readonly name: string | null;
+    readonly address: string | null;
+    readonly taxId: string | null;
+  };
+}
+
 export interface Config {
   readonly host: string;
   readonly port: number;
@@ -20,6 +33,7 @@ export interface Config {
   readonly holdUnknownPicoUsd: bigint;
   readonly holdDefaultOutputTokens: number;
   readonly defaultSpendLimitPicoUsd: bigint;
+  readonly billing: BillingConfig;
   readonly requestMaxBytes: number;
   readonly uploadMaxBytes: number;
   readonly bufferMaxBytes: number;
@@ -34,9 +48,22 @@ export interface Config {
   readonly shutdownDelayMs: number;
   readonly shutdownGraceMs: number;
   readonly trustProxy: readonly string[];
+  /** Web origins that may call `/v1` from a browser; `*`: all. */
   readonly corsOrigins: readonly string[];
+  /** null: each process counts requests by itself. */
+  readonly redisUrl: string | null;
+  /** Hosts (lower case, no port) that addresses entered through the API may name although private. */
+  readonly allowPrivateUpstreams: readonly string[];
+  /** null: no e-mail is sent. */
+  readonly mail: MailConfig | null;
   readonly metricsPort: number | null;
   readonly logLevel: string;
+}
+
+export interface MailConfig {
+  /** `smtp:` or `smtps:`, with user and password where the server wants them. */
+  readonly smtpUrl: string;
+  readonly from: string;
 }
 
 export interface UpstreamConfig {
@@ -107,11 +134,19 @@ export function loadConfig(
   }
 
   const publicUrl = read.url('PUBLIC_URL', ['http:', 'https:']);
-  const smtpUrl = read.text('SMTP_URL');
+  const smtpUrl = read.url('SMTP_URL', ['smtp:', 'smtps:']);
+  const mailFrom = read.text('MAIL_FROM');
   if (publicUrl === null && (!isLoopback(host) || smtpUrl !== null)) {
     read.fail(
       'PUBLIC_URL',
       'is required when HOST is not a loopback address or SMTP_URL is set: it is the only source of links',
+    );
+  }
+
+  if (smtpUrl !== null && mailFrom === null) {
+    read.fail(
+      'MAIL_FROM',
+      'is required when SMTP_URL is set: the sender of what we send, such as Tollgate <billing@example.com>',
     );
   }
 
@@ -151,6 +186,17 @@ export function loadConfig(
       max: 10_000_000,
     }),
     defaultSpendLimitPicoUsd: read.usd('DEFAULT_SPEND_LIMIT_USD', '100.00'),
+    billing: {
+      periodCloseDelayMs:
+        read.integer('PERIOD_CLOSE_DELAY_S', { fallback: 3600, min: 0, max: 2_592_000 }) * 1000,
+      invoiceMinimumPicoUsd: read.usd('INVOICE_MINIMUM_USD', '0.50'),
+      paymentTermsDays: read.integer('PAYMENT_TERMS_DAYS', { fallback: 14, min: 0, max: 3650 }),
+      issuer: {
+        name: read.text('ISSUER_NAME'),
+        address: read.text('ISSUER_ADDRESS'),
+        taxId: read.text('ISSUER_TAX_ID'),
+      },
+    },
     requestMaxBytes: read.bytes('REQUEST_MAX_BYTES', '32MiB'),
     uploadMaxBytes: read.bytes('UPLOAD_MAX_BYTES', '256MiB'),
     bufferMaxBytes: read.bytes('BUFFER_MAX_BYTES', '512MiB'),
@@ -177,7 +223,10 @@ export function loadConfig(
       max: 3_600_000,
     }),
     trustProxy: read.list('TRUST_PROXY'),
-    corsOrigins: read.list('CORS_ORIGINS'),
+    corsOrigins: read.origins('CORS_ORIGINS'),
+    redisUrl: read.url('REDIS_URL', ['redis:', 'rediss:']),
+    allowPrivateUpstreams: read.list('ALLOW_PRIVATE_UPSTREAMS').map((host) => host.toLowerCase()),
+    mail: smtpUrl === null ? null : { smtpUrl, from: mailFrom ?? '' },
     metricsPort: read.optionalInteger('METRICS_PORT', { min: 0, max: 65535 }),
     logLevel: read.choice(
       'LOG_LEVEL',

@@ -173,6 +173,21 @@ export class EnvironmentReader {
           .filter((item) => item !== '');
   }
 
+  /** Web origins as browsers write them, or `*`. */
+  origins(variable: string): readonly string[] {
+    const origins = this.list(variable);
+    const isOrigin = (text: string): boolean =>
+      text === '*' ||
+      (/^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text);
+    if (!origins.every(isOrigin)) {
+      this.fail(
+        variable,
+        'must be * or a list of origins such as https://app.example.com,http://localhost:5173: lower case, no path, no slash at the end',
+      );
+    }
+    return origins;
+  }
+
   fail(variable: string, problem: string): void {
     this.found.push({ variable, problem });
   }

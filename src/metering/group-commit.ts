@@ -1,4 +1,5 @@
 import { uuidv7 } from 'uuidv7';
+import type { Clock } from '../config/clock.js';
 import { LANE_CONNECTIONS } from '../database/database.service.js';
 import { classifySqlFailure } from '../database/sql-errors.js';
 import { isClosedIn } from '../domain/budget-rows.js';
@@ -37,10 +38,6 @@ const BACKOFF_MIN_MS = 20;
 const BACKOFF_MAX_MS = 1000;
 /** Payers whose rows are waited for at the same time, each in a transaction of its own. */
 const LANES_MAX = LANE_CONNECTIONS;
-
-export interface JournalClock {
-  now(): Date;
-}
 
 /** What the journal tells the metrics; every call is cheap. */
 export interface JournalObserver {
@@ -105,7 +102,7 @@ export class GroupCommitJournal extends Journal {
   constructor(
     private readonly repository: JournalRepository,
     private readonly options: GroupCommitOptions,
-    private readonly clock: JournalClock,
+    private readonly clock: Clock,
     private readonly observer: JournalObserver,
   ) {
     super();

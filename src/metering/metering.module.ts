@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
+import { Clock } from '../config/clock.js';
 import type { Config } from '../config/config.js';
 import { CONFIG, ConfigModule } from '../config/config.module.js';
 import { DatabaseModule } from '../database/database.module.js';
@@ -22,7 +23,7 @@ import { SweeperService } from './sweeper.service.js';
     { provide: OWNER_ID, useFactory: () => uuidv7() },
     {
       provide: Journal,
-      inject: [JournalRepository, OWNER_ID, CONFIG, MetricsService, LOGGER],
+      inject: [JournalRepository, OWNER_ID, CONFIG, Clock, MetricsService, LOGGER],
       useFactory: createJournal,
     },
   ],
@@ -34,13 +35,14 @@ function createJournal(
   repository: JournalRepository,
   ownerId: string,
   config: Config,
+  clock: Clock,
   metrics: MetricsService,
   logger: Logger,
 ): Journal {
   const journal = new GroupCommitJournal(
     repository,
     { ownerId, admitWaitMaxMs: config.admitWaitMaxMs },
-    { now: () => new Date() },
+    clock,
     {
       batch: (size, durationMs) => {
         metrics.journalBatchSize.observe(size);

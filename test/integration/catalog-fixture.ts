@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CatalogService } from '../../src/catalog/catalog.service.js';
-import { Clock } from '../../src/catalog/clock.js';
+import { Clock } from '../../src/config/clock.js';
 import { PriceSyncService, type SyncReport } from '../../src/catalog/price-sync.service.js';
 import { MetricsService } from '../../src/http/metrics.service.js';
 import { ApiClient } from '../support/api-client.js';

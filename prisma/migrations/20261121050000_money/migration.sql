@@ -206,7 +206,7 @@ CREATE TABLE "corrections" (
 
     CONSTRAINT "corrections_pkey" PRIMARY KEY ("id"),
     CONSTRAINT "corrections_account_fkey" FOREIGN KEY ("account_id") REFERENCES "accounts"("id") ON DELETE RESTRICT ON UPDATE CASCADE,
-    CONSTRAINT "corrections_kind" CHECK (kind IN ('correction', 'void', 'credit_note')),
+    CONSTRAINT "corrections_kind" CHECK (kind IN ('correction', 'void', 'void_carry', 'credit_note')),
     CONSTRAINT "corrections_amount" CHECK (amount_pico_usd <> 0)
 );
 CREATE INDEX "corrections_landing" ON "corrections" (account_id, lands_in);

@@ -1,4 +1,4 @@
-/** Where the price book takes its time from: never the database's `now()`. */
+/** Where money takes its time from: never the database's `now()`. */
 export abstract class Clock {
   abstract now(): Date;
 }
