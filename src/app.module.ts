@@ -1,9 +1,11 @@
 import { Module } from '@nestjs/common';
+import { AlertsModule } from './alerts/alerts.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HttpModule } from './http/http.module.js';
 import { IdentityModule } from './identity/identity.module.js';
+import { JobsModule } from './jobs/jobs.module.js';
 import { MeteringModule } from './metering/metering.module.js';
 import { OperationModule } from './operation/operation.module.js';
 import { ProxyModule } from './proxy/proxy.module.js';
@@ -20,6 +22,8 @@ import { UsageModule } from './usage/usage.module.js';
     MeteringModule,
     ProxyModule,
     UsageModule,
+    AlertsModule,
+    JobsModule,
     OperationModule,
   ],
 })

@@ -6,6 +6,7 @@ import type { Config } from './config/config.js';
 import { configFrom, withConfig } from './config/config.module.js';
 import type { Environment } from './config/environment.js';
 import { closeDatabaseOf } from './database/database.service.js';
+import { corsHook } from './http/cors.js';
 import { answerFrameworkError } from './http/framework-errors.js';
 import { createLogger, NestLogger } from './http/logger.js';
 import { setupOpenApi } from './operation/openapi.js';
@@ -43,6 +44,8 @@ async function build(config: Config): Promise<NestFastifyApplication> {
     forceCloseConnections: 'idle',
   });
   adapter.getInstance().server.maxHeadersCount = HEADERS_MAX;
+  if (config.corsOrigins.length > 0)
+    adapter.getInstance().addHook('onRequest', corsHook(config.corsOrigins));
   const app = await NestFactory.create<NestFastifyApplication>(AppModule, adapter, {
     logger: new NestLogger(createLogger(config.logLevel)),
     abortOnError: false,

@@ -10,6 +10,7 @@ import { ensureDemoAccount } from './demo/demo-account.js';
 import { demoGreeting, demoInstructions } from './demo/demo-text.js';
 import { startDemoUpstream, type DemoUpstream } from './demo/demo-upstream.js';
 import { createLogger } from './http/logger.js';
+import { JobsService } from './jobs/jobs.service.js';
 import { ReadinessService } from './operation/readiness.service.js';
 import { shutDown, stopRequested } from './shutdown.js';
 
@@ -71,6 +72,7 @@ async function serve(config: Config, demo: DemoUpstream | null): Promise<Started
     const readiness = app.get(ReadinessService, { strict: false });
     readiness.registerCheck('catalogue', () => catalogue.isReady);
     readiness.markReady();
+    app.get(JobsService, { strict: false }).start();
     const { port } = app.getHttpServer().address() as AddressInfo;
     const url = config.port === 0 ? httpUrl(config.host, port) : config.publicUrl;
     say(`tollgate: listening on ${url}`);

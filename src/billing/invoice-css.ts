@@ -15,9 +15,10 @@ const CSS = `
   }
 }
 * { box-sizing: border-box; }
+html { font-size: 15px; }
 body {
   margin: 0; background: var(--paper); color: var(--ink);
-  font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
+  font: 1rem/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
 }
 .invoice { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.5rem; }
 h1, h2, p, dl, dd { margin: 0; }
@@ -34,7 +35,8 @@ a { color: var(--open); }
 .open { color: var(--open); } .good { color: var(--good); }
 .bad { color: var(--bad); } .draft { color: var(--draft); }
 .parties { margin: 1.5rem 0; }
-.parties > * { flex: 1 1 14rem; min-width: 0; }
+.parties > * { flex: 1 1 12rem; min-width: 0; }
+.parties > .fact { flex: 1 1 20rem; }
 .party p, .fact dd { overflow-wrap: anywhere; }
 .party .name { font-weight: 600; }
 .fact { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; align-content: start; }
@@ -54,10 +56,10 @@ th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--soft); font-size: .8rem; font-weight: 600; border-bottom: 1px solid var(--ink); }
 .section th { font-weight: 700; padding-top: 1.3rem; }
 .line th, .line td { border-top: 1px solid var(--line); padding-top: .5rem; }
-.line th { font-weight: 600; overflow-wrap: anywhere; min-width: 12rem; }
+.line th { font-weight: 600; overflow-wrap: anywhere; }
 .line .requests { font-weight: 400; color: var(--soft); white-space: nowrap; }
 .part th, .part td { font-size: .87rem; color: var(--soft); padding-top: .1rem; padding-bottom: .2rem; }
-.part th { padding-left: 1rem; }
+.part th { padding-left: 1rem; min-width: 11rem; }
 .part .exact { display: block; font-size: .8rem; }
 .totals { margin: 1.5rem 0 0 auto; width: auto; min-width: min(100%, 30rem); }
 .totals th { white-space: normal; }
@@ -83,9 +85,10 @@ thead th { color: var(--soft); font-size: .8rem; font-weight: 600; border-bottom
     --ink: #000000; --soft: #444b53; --line: #c5ccd3; --paper: #ffffff; --wash: #f3f5f7;
     --open: #0a5cad; --good: #14703c; --bad: #b3261e; --draft: #7a5600;
   }
-  body { font-size: 9.5pt; }
+  html { font-size: 9pt; }
   .invoice { max-width: none; padding: 0; }
   .scroll { overflow: visible; }
+  .due { border: 1px solid var(--line); }
   .pay { display: none; }
   thead { display: table-header-group; }
   tbody, .totals, .due, .notes, .parties { break-inside: avoid; }

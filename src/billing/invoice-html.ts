@@ -122,8 +122,9 @@ function headlineHtml(document: InvoiceDocument): string {
 </p>`;
 }
 
-function linesHtml({ lines, currency }: InvoiceDocument, options: InvoicePageOptions): string {
-  const bodies = sectionsOf(lines).flatMap((section) =>
+function linesHtml(document: InvoiceDocument, options: InvoicePageOptions): string {
+  const { currency } = document;
+  const bodies = sectionsOf(document).flatMap((section) =>
     section.lines.map((line, index) => {
       const heading = `<tr class="section"><th scope="rowgroup" colspan="5">${section.title}</th></tr>\n`;
       return `<tbody>\n${index === 0 ? heading : ''}${lineHtml(line, options)}</tbody>`;
@@ -143,8 +144,7 @@ ${bodies.join('\n')}
 
 function lineHtml(line: DocumentLine, { requestsHref }: InvoicePageOptions): string {
   return `<tr class="line">
-<th scope="row">${escapeHtml(line.description)}${requestsHtml(line, requestsHref?.(line) ?? null)}</th>
-<td></td><td></td>
+<th scope="row" colspan="3">${escapeHtml(line.description)}${requestsHtml(line, requestsHref?.(line) ?? null)}</th>
 <td class="figure">${escapeHtml(usdText(line.exactUsd))}</td>
 <td class="figure">${escapeHtml(usdText(line.displayUsd))}</td>
 </tr>
@@ -162,10 +162,14 @@ function partHtml(part: DocumentPart): string {
   const { label, quantity, price, exactPrice } = partText(part);
   const exact = escapeHtml(exactPrice);
   const shown = price === null ? exact : `${escapeHtml(price)}<span class="exact">${exact}</span>`;
-  return `<tr class="part">
-<th scope="row">${escapeHtml(label)}</th>
+  const figures =
+    quantity === ''
+      ? `<th scope="row" colspan="3">${escapeHtml(label)}</th>`
+      : `<th scope="row">${escapeHtml(label)}</th>
 <td class="figure">${escapeHtml(quantity)}</td>
-<td class="figure">${shown}</td>
+<td class="figure">${shown}</td>`;
+  return `<tr class="part">
+${figures}
 <td class="figure">${escapeHtml(usdText(part.exactUsd))}</td>
 <td></td>
 </tr>

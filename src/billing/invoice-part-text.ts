@@ -60,7 +60,9 @@ export interface PartText {
 
 export function partText(part: DocumentPart): PartText {
   if (part.unit === ADJUSTMENT_UNIT) {
-    const label = 'Fractions rounded off per request, and cost not charged to you';
+    const label = part.exactUsd.startsWith('-')
+      ? 'Fractions rounded off per request, and cost not charged to you'
+      : 'Cost that was decided by hand';
     return { label, quantity: '', price: null, exactPrice: '' };
   }
   const words = wordsOf(part.unit);

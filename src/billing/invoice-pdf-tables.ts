@@ -53,7 +53,8 @@ export function rule(lineWidth: number, lineColor: string, spaceAbove: number): 
  * The lines under a head that repeats on every page. A line with its parts, and with the heading of
  * its section where it is the first, is one row that never breaks: no heading ends a page.
  */
-export function linesTable({ lines, currency }: InvoiceDocument): Content {
+export function linesTable(document: InvoiceDocument): Content {
+  const { currency } = document;
   const heads = ['Description', 'Quantity', 'Unit price', `Exact, ${currency}`, currency];
   const head = figuresTable([
     heads.map((text, column) => ({
@@ -64,7 +65,7 @@ export function linesTable({ lines, currency }: InvoiceDocument): Content {
       alignment: column === 0 ? 'left' : 'right',
     })),
   ]);
-  const rows = sectionsOf(lines).flatMap((section) =>
+  const rows = sectionsOf(document).flatMap((section) =>
     section.lines.map((line, index): TableCell[] => {
       const heading: Content = { text: section.title, bold: true, fontSize: 10 };
       const block = [rule(0.5, LINE, 0), figuresTable(lineRows(line))];
@@ -93,7 +94,7 @@ function lineRows(line: DocumentLine): TableCell[][] {
     { text: description, colSpan: 3 },
     {},
     {},
-    { text: usdText(line.exactUsd), alignment: 'right', fontSize: 8 },
+    { text: usdText(line.exactUsd), alignment: 'right', fontSize: 8, margin: [0, 1, 0, 0] },
     { text: usdText(line.displayUsd), alignment: 'right' },
   ];
   return [row, ...(line.parts ?? []).map(partRow)];
@@ -123,7 +124,7 @@ export function totalsTable(document: InvoiceDocument): Content {
   const rows = totalRowsOf(document);
   const body = rows.map(({ label, exactUsd, usd, isMain }): TableCell[] => [
     { text: label, bold: isMain },
-    { text: exactUsd ?? '', alignment: 'right', fontSize: 8, color: SOFT },
+    { text: exactUsd ?? '', alignment: 'right', fontSize: 8, color: SOFT, margin: [0, 1, 0, 0] },
     { text: usd, alignment: 'right', bold: isMain },
   ]);
   return {

@@ -73,7 +73,7 @@ function definitionOf(document: InvoiceDocument): Definition {
       creationDate: new Date(issuedAt ?? 0),
     },
     defaultStyle: { font: 'Roboto', fontSize: 9, lineHeight: 1.15, color: INK },
-    ...(isInForce ? {} : { watermark: { text: text.toUpperCase(), opacity: 0.07 } }),
+    ...(isInForce ? {} : { watermark: { text: text.toUpperCase(), opacity: 0.05 } }),
     header: (page) => (page === 1 ? null : runningHead(document, name)),
     footer: (page, pages) => foot(document, page, pages),
     content: [

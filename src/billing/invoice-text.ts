@@ -110,6 +110,9 @@ export function headlineOf(document: InvoiceDocument): Headline {
   if (kind === 'credit_note') {
     return { label: 'Total credited', amountUsd: totalUsd, dueAt: null, payUrl: null };
   }
+  if (state === 'draft') {
+    return { label: 'Total so far', amountUsd: totalUsd, dueAt: null, payUrl: null };
+  }
   const isOpen = state === 'finalized' && !isZero(amountDueUsd);
   const canPay = isOpen && payUrl !== null && /^https?:\/\//.test(payUrl);
   return {
@@ -141,10 +144,10 @@ export interface LineSection {
 }
 
 /** The lines under their headings, in their order: a heading for each run of one section. */
-export function sectionsOf(lines: readonly DocumentLine[]): readonly LineSection[] {
+export function sectionsOf({ kind, lines }: InvoiceDocument): readonly LineSection[] {
   const sections: { title: string; lines: DocumentLine[] }[] = [];
   for (const line of lines) {
-    const title = SECTIONS[line.kind];
+    const title = kind === 'credit_note' ? 'Credited' : SECTIONS[line.kind];
     const last = sections.at(-1);
     if (last?.title === title) last.lines.push(line);
     else sections.push({ title, lines: [line] });
@@ -179,14 +182,16 @@ export function totalRowsOf(document: InvoiceDocument): readonly TotalRow[] {
   if (!isZero(carriedUsd)) {
     row('Less: carried to the next invoice', total - sum, usdText(negated(carriedUsd)));
   }
-  main(kind === 'credit_note' ? 'Total credited' : 'Total', total);
-  if (kind === 'credit_note') return rows;
+  const { label } = headlineOf(document);
+  const isAsked = kind === 'invoice' && state !== 'draft';
+  main(isAsked ? 'Total' : label, total);
+  if (!isAsked) return rows;
   const paid = centsOf(paidUsd);
   const due = centsOf(amountDueUsd);
   const settled = total - paid - due;
   if (paid !== 0n) row('Less: paid', -paid);
   if (settled !== 0n) row(SETTLED_OTHERWISE[state] ?? 'Less: credit notes', -settled);
-  main('Amount due', due);
+  main(label, due);
   return rows;
 }
 

@@ -37,6 +37,11 @@ export class SubscriptionsService {
     );
   }
 
+  /** What a new account begins with. */
+  async start(slug: string, seats: number, at: Date): Promise<PlanChange> {
+    return { plan: await this.plan(slug), seats, effectiveAt: at };
+  }
+
   async of(accountId: string, at: Date): Promise<Subscription> {
     return subscriptionOf(await this.subscriptions.changesOf(accountId), at);
   }

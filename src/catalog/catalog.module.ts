@@ -3,6 +3,7 @@ import { ConfigModule } from '../config/config.module.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { HttpModule } from '../http/http.module.js';
 import { IdentityModule } from '../identity/identity.module.js';
+import { JobRunsModule } from '../jobs/job-runs.module.js';
 import { MeteringModule } from '../metering/metering.module.js';
 import { Catalog } from './catalog.js';
 import { CatalogRepository } from './catalog.repository.js';
@@ -20,7 +21,7 @@ import { UnpricedEventsService } from './unpriced-events.service.js';
 
 /** Models, providers, the price book, and where a request may go. */
 @Module({
-  imports: [ConfigModule, DatabaseModule, HttpModule, IdentityModule, MeteringModule],
+  imports: [ConfigModule, DatabaseModule, HttpModule, IdentityModule, JobRunsModule, MeteringModule],
   controllers: [ModelsController, PricesController],
   providers: [
     CatalogRepository,

@@ -15,6 +15,8 @@ import { refusal, TollgateError } from '../domain/errors.js';
 import type { Actor } from '../http/actor.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
+import { PRICE_SYNC_JOB } from '../jobs/job-names.js';
+import { JobRunsService } from '../jobs/job-runs.service.js';
 import { DEFAULT_UPSTREAM } from './catalog.js';
 import { CatalogService } from './catalog.service.js';
 import { Clock } from '../config/clock.js';
@@ -76,6 +78,7 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
     private readonly unpriced: UnpricedEventsService,
     private readonly clock: Clock,
     private readonly metrics: MetricsService,
+    private readonly runs: JobRunsService,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -155,9 +158,25 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
 
   /** One at a time in this process; never rejects. */
   private async sync(): Promise<SyncResult> {
-    const mine = this.running.then(() => this.syncUnderLock());
+    const mine = this.running.then(() => this.syncAndRecord());
     this.running = mine;
     return mine;
+  }
+
+  /** What another process was at is its run. */
+  private async syncAndRecord(): Promise<SyncResult> {
+    const startedAt = new Date();
+    const began = performance.now();
+    const result = await this.syncUnderLock();
+    if (result.kind !== 'busy' && !this.isStopping) {
+      this.runs.ended(PRICE_SYNC_JOB, {
+        startedAt,
+        durationMs: performance.now() - began,
+        error: result.kind === 'failed' ? result.problem : null,
+        isNoteworthy: false,
+      });
+    }
+    return result;
   }
 
   private async syncUnderLock(): Promise<SyncResult> {

@@ -1,4 +1,5 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type PgBoss from 'pg-boss';
 import { DatabaseService } from './database.service.js';
@@ -37,6 +38,8 @@ const INSTALL_LOCK = 7_061_102;
 const INSTALL_STATEMENT_TIMEOUT_MS = 60_000;
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
+/** To give jobs back and close connections, past the wait for jobs. */
+const CLOSE_MAX_MS = 1_000;
 const UNIQUE_VIOLATION = '23505';
 
 type Boss = InstanceType<typeof PgBoss>;
@@ -56,8 +59,9 @@ export class JobQueueService {
   private pool: pg.Pool | null = null;
   private starting: Promise<void> = Promise.resolve();
   private retry: NodeJS.Timeout | null = null;
-  private isInstalling = false;
+  private installer: pg.Client | null = null;
   private isDown = false;
+  private failedQueries = 0;
   private isStopping = false;
   private observer: JobQueueObserver = { trouble: () => undefined };
   private readonly queries = new Set<Promise<unknown>>();
@@ -83,6 +87,15 @@ export class JobQueueService {
   async stop(timeoutMs: number): Promise<void> {
     this.isStopping = true;
     if (this.retry !== null) clearTimeout(this.retry);
+    // It may be waiting for its turn behind another process.
+    await this.installer?.end().catch(() => undefined);
+    const timer = new AbortController();
+    const giveUp = delay(timeoutMs + CLOSE_MAX_MS, undefined, { signal: timer.signal });
+    await Promise.race([this.close(timeoutMs), giveUp.catch(() => undefined)]);
+    timer.abort();
+  }
+
+  private async close(timeoutMs: number): Promise<void> {
     await this.starting;
     await this.boss?.stop({ graceful: true, timeout: timeoutMs, wait: true });
     this.boss = null;
@@ -91,8 +104,7 @@ export class JobQueueService {
       await Promise.allSettled([...this.queries]);
       await new Promise((wake) => setImmediate(wake));
     }
-    await this.pool?.end();
-    this.pool = null;
+    await this.closePool();
   }
 
   /** Asks for a run as soon as some process is free; one that waits already is enough. */
@@ -102,8 +114,7 @@ export class JobQueueService {
 
   private attempt(jobs: readonly QueuedJob[], attempts: number): void {
     this.starting = this.install(jobs).catch(async (error: unknown) => {
-      await this.pool?.end().catch(() => undefined);
-      this.pool = null;
+      await this.closePool();
       if (this.isStopping) return;
       this.observer.trouble('the job queue could not start: it is tried again', error);
       const delayMs = Math.min(RETRY_FIRST_MS * 2 ** (attempts - 1), RETRY_MAX_MS);
@@ -119,28 +130,35 @@ export class JobQueueService {
     const { default: Library } = await import('pg-boss');
     const pool = this.openPool();
     this.pool = pool;
+    const installing = new Library({
+      db: { executeSql: (text, values) => pool.query(text, values) },
+      schema: SCHEMA,
+      schedule: false,
+      supervise: false,
+    });
     const boss = new Library({
       db: { executeSql: (text, values) => this.execute(pool, text, values) },
       schema: SCHEMA,
       cronMonitorIntervalSeconds: this.timing.tickEveryS,
       cronWorkerIntervalSeconds: Math.min(5, this.timing.tickEveryS),
     });
-    // Failures of queries are told by `execute`; what follows from them is no news.
-    boss.on('error', (error) => {
-      if (!this.isDown && !this.isStopping) this.observer.trouble('the job queue failed', error);
-    });
-    this.isInstalling = true;
-    try {
-      await this.alone(async () => {
-        await boss.start();
-        for (const job of jobs) await publish(boss, job);
+    for (const one of [installing, boss]) {
+      // A failed query was told by `execute`; what follows from it is no news.
+      one.on('error', (error) => {
+        if (!this.isDown && !this.isStopping) this.observer.trouble('the job queue failed', error);
       });
-    } catch (error) {
-      await boss.stop({ graceful: false });
-      throw error;
-    } finally {
-      this.isInstalling = false;
     }
+    await this.alone(async () => {
+      await installing.start();
+      for (const job of jobs) await publish(installing, job);
+      const failedBefore = this.failedQueries;
+      await boss.start();
+      // The library takes no notice of some: it would run without ever looking at a schedule.
+      if (this.failedQueries !== failedBefore) {
+        await boss.stop({ graceful: false });
+        throw new Error('a query failed while the job queue started');
+      }
+    });
     for (const job of jobs) await this.takeRunsOf(boss, job);
     this.boss = boss;
   }
@@ -169,13 +187,21 @@ export class JobQueueService {
     });
     // A connection that breaks while nothing runs on it has nobody else to tell.
     client.on('error', () => undefined);
+    this.installer = client;
     try {
       await client.connect();
       await client.query('SELECT pg_advisory_lock($1)', [INSTALL_LOCK]);
       await work();
     } finally {
+      this.installer = null;
       await client.end().catch(() => undefined);
     }
+  }
+
+  private async closePool(): Promise<void> {
+    const { pool } = this;
+    this.pool = null;
+    await pool?.end().catch(() => undefined);
   }
 
   private openPool(): pg.Pool {
@@ -200,9 +226,9 @@ export class JobQueueService {
       this.isDown = false;
       return result;
     } catch (error) {
-      if (this.isInstalling) throw error;
       // Of a job that runs and waits at once the second is refused by an index: as it should be.
       const isRefused = (error as { code?: string }).code === UNIQUE_VIOLATION;
+      if (!isRefused) this.failedQueries += 1;
       if (!isRefused && !this.isDown && !this.isStopping) {
         this.isDown = true;
         this.observer.trouble('the job queue has lost its database', error);

@@ -20,6 +20,8 @@ export type Caller =
       readonly kind: 'token';
       readonly tokenId: string;
       readonly accountId: string;
+      /** Whose own account that is; null: an organization's. */
+      readonly userId: string | null;
       readonly slug: string;
       readonly memberId: string | null;
       readonly scopes: ReadonlySet<Scope>;

@@ -22,6 +22,17 @@ export class MetricsService {
     labelNames: ['code'] as const,
     registers: [this.registry],
   });
+  readonly rateLimitRefusals = new Counter({
+    name: 'tollgate_rate_limit_refusals_total',
+    help: 'Requests past a limit of requests, by its window and whose it is.',
+    labelNames: ['window', 'scope'] as const,
+    registers: [this.registry],
+  });
+  readonly rateLimitsUnshared = new Counter({
+    name: 'tollgate_rate_limits_unshared_total',
+    help: 'Requests counted in memory because Redis was away.',
+    registers: [this.registry],
+  });
   readonly attempts = new Counter({
     name: 'tollgate_upstream_attempts_total',
     help: 'Calls to providers, by upstream, provider and result.',

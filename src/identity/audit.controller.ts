@@ -7,7 +7,7 @@ import type { Plain } from '../http/plain.js';
 import { AuditService } from './audit.service.js';
 import type { AuditEntry } from './audit.repository.js';
 import { CallerGuard } from './caller.guard.js';
-import { OrganizationAccess } from './organization-access.js';
+import { AccountAccess } from './account-access.js';
 
 class AuditEntryView {
   @ApiProperty({ type: String, format: 'uuid' })
@@ -40,7 +40,7 @@ class AuditPage {
 @Controller('api/audit-log')
 export class AuditController {
   constructor(
-    private readonly access: OrganizationAccess,
+    private readonly access: AccountAccess,
     private readonly audit: AuditService,
   ) {}
 

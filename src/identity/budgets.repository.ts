@@ -7,6 +7,8 @@ export interface NewBudget {
   readonly limitPicoUsd: bigint | null;
   readonly isPayAsYouGo: boolean;
   readonly period: string;
+  /** An account's, as it is stored. */
+  readonly credit?: string;
 }
 
 export interface BudgetLimit {
@@ -17,9 +19,9 @@ export interface BudgetLimit {
 /** Holds are summed while the budget is limited; nothing is held by something new. */
 export async function insertBudget(tx: Transaction, budget: NewBudget): Promise<void> {
   await tx.$executeRawUnsafe(
-    `INSERT INTO budgets (subject_id, scope, account_id, limit_pico_usd, is_pay_as_you_go, period, held_pico_usd)
+    `INSERT INTO budgets (subject_id, scope, account_id, limit_pico_usd, is_pay_as_you_go, period, held_pico_usd, credit)
      SELECT b.id, b.scope, b.account_id, b.max, b.is_on, b.period,
-       CASE WHEN b.max IS NOT NULL OR (b.scope = 'account' AND NOT b.is_on) THEN 0 END
+       CASE WHEN b.max IS NOT NULL OR (b.scope = 'account' AND NOT b.is_on) THEN 0 END, $7::text::jsonb
      FROM (SELECT $1::text::uuid AS id, $2::text AS scope, $3::text::uuid AS account_id, $4::text::numeric AS max,
        $5::boolean AS is_on, $6::text AS period) b`,
     budget.subjectId,
@@ -28,6 +30,7 @@ export async function insertBudget(tx: Transaction, budget: NewBudget): Promise<
     budget.limitPicoUsd?.toString() ?? null,
     budget.isPayAsYouGo,
     budget.period,
+    budget.credit ?? null,
   );
 }
 
@@ -71,9 +74,9 @@ export async function writeLimit(
   );
 }
 
-/** Closes the budgets of tokens: from this commit on no request of theirs is admitted. */
-export async function closeBudgets(tx: Transaction, tokenIds: readonly string[]): Promise<void> {
-  const ids = `{${tokenIds.join(',')}}`;
+/** Closes budgets of tokens and members: from this commit on nothing is admitted in them. */
+export async function closeBudgets(tx: Transaction, subjectIds: readonly string[]): Promise<void> {
+  const ids = `{${subjectIds.join(',')}}`;
   await tx.$queryRawUnsafe(
     `SELECT 1 FROM budgets WHERE subject_id = ANY($1::text::uuid[]) ORDER BY subject_id FOR UPDATE`,
     ids,

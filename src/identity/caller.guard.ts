@@ -8,24 +8,8 @@ import { presentedSecret } from './token-secret.js';
 
 /**
  * Says who calls a route of our API, or refuses with 401 `invalid_token`. What the caller may do is
- * decided by `OrganizationAccess`. Put it on every controller whose module imports `IdentityModule`:
- *
- *   @UseGuards(CallerGuard)
- *   @Controller('api/organizations/:slug/things')
- *   export class ThingsController {
- *     constructor(private readonly access: OrganizationAccess, private readonly things: ThingsService) {}
- *
- *     @Post()
- *     async create(
- *       @Param('slug') slug: string,
- *       @Body() body: CreateThing,
- *       @CurrentCaller() caller: Caller,
- *       @CurrentActor() actor: Actor,
- *     ): Promise<Thing> {
- *       const organization = await this.access.requireOrganization(caller, slug, 'limits.write');
- *       return this.things.create(organization.id, body, actor);
- *     }
- *   }
+ * decided by `AccountAccess`, which shows how a controller uses both. Put it on every controller whose
+ * module imports `IdentityModule`.
  */
 @Injectable()
 export class CallerGuard implements CanActivate {
@@ -53,8 +37,9 @@ export class CallerGuard implements CanActivate {
   }
 }
 
-function callerFrom({ tokenId, accountId, slug, memberId, scopes }: Identity): Caller {
-  return { kind: 'token', tokenId, accountId, slug, memberId, scopes };
+function callerFrom(identity: Identity): Caller {
+  const { tokenId, accountId, userId, slug, memberId, scopes } = identity;
+  return { kind: 'token', tokenId, accountId, userId, slug, memberId, scopes };
 }
 
 function invalidToken(message: string): TollgateError {

@@ -6,12 +6,15 @@ function identity(tokenId: string, accountId = 'account', expiresAt: Date | null
   return {
     tokenId,
     accountId,
+    userId: null,
     slug: accountId,
     memberId: null,
     scopes: new Set(),
     plan: 'pro',
     requestsPerMinute: null,
+    accountRates: { requestsPerMinute: null, requestsPerDay: null },
     expiresAt,
+    memberships: new Map(),
   };
 }
 

@@ -55,7 +55,10 @@ export class IdentityMemory {
     }
   }
 
-  /** Forgets a token, or all tokens of an account, and every secret that stood for nobody. */
+  /**
+   * Forgets a token, or all tokens that an account may pay for, and every secret that stood for
+   * nobody.
+   */
   forget(tokenOrAccountId: string): void {
     this.unknown.clear();
     const key = this.keyByTokenId.get(tokenOrAccountId);
@@ -64,7 +67,7 @@ export class IdentityMemory {
       return;
     }
     for (const [one, { identity }] of this.known) {
-      if (identity.accountId === tokenOrAccountId) this.drop(one, identity.tokenId);
+      if (mayBePaidBy(identity, tokenOrAccountId)) this.drop(one, identity.tokenId);
     }
   }
 
@@ -78,6 +81,13 @@ export class IdentityMemory {
     this.known.delete(key);
     this.keyByTokenId.delete(tokenId);
   }
+}
+
+/** The account of the token, or of an organization that its user belongs to. */
+export function mayBePaidBy({ accountId, memberships }: Identity, payerId: string): boolean {
+  if (accountId === payerId) return true;
+  for (const payer of memberships.values()) if (payer.accountId === payerId) return true;
+  return false;
 }
 
 export function isExpired({ expiresAt }: Identity, now: number): boolean {

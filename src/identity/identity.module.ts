@@ -1,30 +1,46 @@
 import { Module } from '@nestjs/common';
+import { PlansModule } from '../billing/plans.module.js';
 import { ConfigModule } from '../config/config.module.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { HttpModule } from '../http/http.module.js';
+import { AccountAccess } from './account-access.js';
+import { AccountLimitsController } from './account-limits.controller.js';
+import { AccountTokensController } from './account-tokens.controller.js';
+import { AccountsRepository } from './accounts.repository.js';
+import { AccountsService } from './accounts.service.js';
 import { AdminToken, adminTokenProvider } from './admin-token.js';
 import { AuditController } from './audit.controller.js';
 import { AuditRepository } from './audit.repository.js';
 import { AuditService } from './audit.service.js';
 import { IdentityRepository } from './identity.repository.js';
 import { IdentityService } from './identity.service.js';
+import { LiveProcessesRepository } from './live-processes.repository.js';
+import { LiveProcessesService } from './live-processes.service.js';
 import { MeController } from './me.controller.js';
 import { MembersController } from './members.controller.js';
 import { MembersRepository } from './members.repository.js';
 import { MembersService } from './members.service.js';
-import { OrganizationAccess } from './organization-access.js';
 import { OrganizationsController } from './organizations.controller.js';
 import { OrganizationsRepository } from './organizations.repository.js';
 import { OrganizationsService } from './organizations.service.js';
 import { TokensController } from './tokens.controller.js';
 import { TokensRepository } from './tokens.repository.js';
 import { TokensService } from './tokens.service.js';
+import { UsersController } from './users.controller.js';
+import { UsersRepository } from './users.repository.js';
+import { UsersService } from './users.service.js';
 
-/** Organizations, members, tokens, and who may do what. Its exports are what `CallerGuard` needs. */
+/**
+ * Organizations, users, members, tokens, and who may do what. Its exports are what `CallerGuard`
+ * needs.
+ */
 @Module({
-  imports: [ConfigModule, DatabaseModule, HttpModule],
+  imports: [ConfigModule, DatabaseModule, HttpModule, PlansModule],
   controllers: [
     OrganizationsController,
+    UsersController,
+    AccountLimitsController,
+    AccountTokensController,
     MembersController,
     TokensController,
     MeController,
@@ -34,21 +50,30 @@ import { TokensService } from './tokens.service.js';
     adminTokenProvider,
     IdentityRepository,
     IdentityService,
-    OrganizationAccess,
+    AccountAccess,
+    AccountsRepository,
+    AccountsService,
     OrganizationsRepository,
     OrganizationsService,
+    UsersRepository,
+    UsersService,
     MembersRepository,
     MembersService,
     TokensRepository,
     TokensService,
     AuditRepository,
     AuditService,
+    LiveProcessesRepository,
+    LiveProcessesService,
   ],
   exports: [
     AdminToken,
     IdentityService,
-    OrganizationAccess,
+    LiveProcessesService,
+    AccountAccess,
+    AccountsService,
     OrganizationsService,
+    UsersService,
     MembersService,
     TokensService,
   ],

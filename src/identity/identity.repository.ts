@@ -1,17 +1,24 @@
 import { Injectable } from '@nestjs/common';
 import { DatabaseService } from '../database/database.service.js';
 import { SCOPES, type Scope } from '../http/caller.js';
-import type { Identity } from './identity.js';
+import type { Identity, Payer } from './identity.js';
 
-interface IdentityRecord {
+interface IdentityRecord extends PayerRecord {
   readonly token_id: string;
+  readonly scopes: readonly string[];
+  readonly requests_per_minute: number | null;
+  readonly expires_at: Date | null;
+  readonly user_id: string | null;
+  readonly memberships: readonly PayerRecord[] | null;
+}
+
+interface PayerRecord {
   readonly account_id: string;
   readonly slug: string;
   readonly member_id: string | null;
-  readonly scopes: readonly string[];
   readonly plan: string;
-  readonly requests_per_minute: number | null;
-  readonly expires_at: Date | null;
+  readonly account_requests_per_minute: number | null;
+  readonly account_requests_per_day: number | null;
 }
 
 /** Tokens as the hot path needs them. */
@@ -23,7 +30,14 @@ export class IdentityRepository {
   async findByHash(hash: Buffer): Promise<Identity | null> {
     const [record] = await this.database.prisma.$queryRawUnsafe<IdentityRecord[]>(
       `SELECT t.id::text AS token_id, t.account_id::text, a.slug, t.member_id::text, t.scopes, a.plan,
-         t.requests_per_minute, t.expires_at
+         t.requests_per_minute, t.expires_at,
+         a.requests_per_minute AS account_requests_per_minute, a.requests_per_day AS account_requests_per_day,
+         a.user_id::text,
+         (SELECT jsonb_agg(jsonb_build_object(
+            'account_id', o.id, 'slug', o.slug, 'member_id', own.id, 'plan', o.plan,
+            'account_requests_per_minute', o.requests_per_minute, 'account_requests_per_day', o.requests_per_day))
+          FROM members own JOIN accounts o ON o.id = own.account_id
+          WHERE own.user_id = a.user_id AND own.removed_at IS NULL) AS memberships
        FROM tokens t
        JOIN accounts a ON a.id = t.account_id
        LEFT JOIN members m ON m.id = t.member_id
@@ -54,13 +68,25 @@ const KNOWN_SCOPES: ReadonlySet<string> = new Set(SCOPES);
 
 function identityOf(record: IdentityRecord): Identity {
   return {
+    ...payerOf(record),
     tokenId: record.token_id,
+    userId: record.user_id,
+    scopes: new Set(record.scopes.filter((scope): scope is Scope => KNOWN_SCOPES.has(scope))),
+    requestsPerMinute: record.requests_per_minute,
+    expiresAt: record.expires_at,
+    memberships: new Map((record.memberships ?? []).map((one) => [one.slug, payerOf(one)])),
+  };
+}
+
+function payerOf(record: PayerRecord): Payer {
+  return {
     accountId: record.account_id,
     slug: record.slug,
     memberId: record.member_id,
-    scopes: new Set(record.scopes.filter((scope): scope is Scope => KNOWN_SCOPES.has(scope))),
     plan: record.plan,
-    requestsPerMinute: record.requests_per_minute,
-    expiresAt: record.expires_at,
+    accountRates: {
+      requestsPerMinute: record.account_requests_per_minute,
+      requestsPerDay: record.account_requests_per_day,
+    },
   };
 }

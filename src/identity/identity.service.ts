@@ -9,7 +9,7 @@ import { NotificationsService } from '../database/notifications.service.js';
 import { classifySqlFailure } from '../database/sql-errors.js';
 import { refusal, TollgateError } from '../domain/errors.js';
 import { LOGGER } from '../http/http.module.js';
-import { IdentityMemory, isExpired } from './identity-memory.js';
+import { IdentityMemory, isExpired, mayBePaidBy } from './identity-memory.js';
 import { IdentityRepository } from './identity.repository.js';
 import type { Identity } from './identity.js';
 import { hashOf, plainSecret } from './token-secret.js';
@@ -166,7 +166,7 @@ export class IdentityService implements OnApplicationBootstrap, BeforeApplicatio
 function isStale({ changedIds, hasGap }: Reading, found: Identity | null): boolean {
   if (hasGap) return true;
   if (found === null) return changedIds.size > 0;
-  return changedIds.has(found.tokenId) || changedIds.has(found.accountId);
+  return changedIds.has(found.tokenId) || [...changedIds].some((id) => mayBePaidBy(found, id));
 }
 
 function keyOf(plainSecretText: string): string {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decideLimits } from './limit-change.js';
-import type { OrganizationLimits } from './organization.js';
+import type { AccountLimits } from './organization.js';
 
 const amount = fc.option(fc.bigInt({ min: 0n, max: 300n }));
-const limits = fc.record<OrganizationLimits>({
+const limits = fc.record<AccountLimits>({
   monthlySpendLimitPicoUsd: amount,
   isPayAsYouGo: fc.boolean(),
   maxSpendLimitPicoUsd: amount,
@@ -13,7 +13,7 @@ const limits = fc.record<OrganizationLimits>({
 });
 
 /** What pay-as-you-go may reach; null: without end. */
-function ceiling(of: OrganizationLimits): bigint | null {
+function ceiling(of: AccountLimits): bigint | null {
   return of.isPayAsYouGo ? of.monthlySpendLimitPicoUsd : 0n;
 }
 
@@ -64,7 +64,7 @@ describe('a change of limits', () => {
   });
 
   it('that names the maximum is the operator’s, unless it names it as it is', () => {
-    const current: OrganizationLimits = {
+    const current: AccountLimits = {
       monthlySpendLimitPicoUsd: 5n,
       isPayAsYouGo: true,
       maxSpendLimitPicoUsd: 10n,

@@ -1,4 +1,4 @@
-import type { OrganizationLimits } from './organization.js';
+import type { AccountLimits } from './organization.js';
 
 /** What is asked for; a part that is left out stays as it is. */
 export interface LimitsRequest {
@@ -15,7 +15,7 @@ export interface LimitsRefused {
 }
 
 export type LimitsDecision =
-  { readonly kind: 'changed'; readonly limits: OrganizationLimits } | LimitsRefused;
+  { readonly kind: 'changed'; readonly limits: AccountLimits } | LimitsRefused;
 
 /**
  * The limits after a request. Only the operator sets the maximum, raises the spend limit above it
@@ -23,7 +23,7 @@ export type LimitsDecision =
  * limits, but not switched on with pay-as-you-go.
  */
 export function decideLimits(
-  current: OrganizationLimits,
+  current: AccountLimits,
   request: LimitsRequest,
   isOperator: boolean,
 ): LimitsDecision {
@@ -55,7 +55,7 @@ export function decideLimits(
   };
 }
 
-function raises(current: OrganizationLimits, request: LimitsRequest): boolean {
+function raises(current: AccountLimits, request: LimitsRequest): boolean {
   if (request.isPayAsYouGo && !current.isPayAsYouGo) return true;
   const before = current.monthlySpendLimitPicoUsd;
   const next = request.monthlySpendLimitPicoUsd;

@@ -9,12 +9,13 @@ import {
 import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
 import type { Plain } from '../http/plain.js';
+import { notFound } from './account-access.js';
+import { AccountsService } from './accounts.service.js';
 import { CallerGuard } from './caller.guard.js';
-import { notFound } from './organization-access.js';
 import { OrganizationView, viewOfOrganization } from './organizations.dto.js';
-import { OrganizationsService } from './organizations.service.js';
 import { TokenView, viewOfToken } from './tokens.dto.js';
 import { TokensService } from './tokens.service.js';
+import { UserView, viewOfUser } from './users.dto.js';
 
 class OperatorView {
   @ApiProperty({ enum: ['operator'] })
@@ -30,34 +31,44 @@ class TokenCallerView {
   organization!: OrganizationView;
 }
 
+class UserTokenCallerView {
+  @ApiProperty({ enum: ['token'] })
+  kind!: 'token';
+  @ApiProperty({ type: TokenView })
+  token!: TokenView;
+  @ApiProperty({ type: UserView })
+  user!: UserView;
+}
+
+type MeView = Plain<OperatorView> | Plain<TokenCallerView> | Plain<UserTokenCallerView>;
+
 @DocumentedApi('me')
-@ApiExtraModels(OperatorView, TokenCallerView)
+@ApiExtraModels(OperatorView, TokenCallerView, UserTokenCallerView)
 @UseGuards(CallerGuard)
 @Controller('api/me')
 export class MeController {
   constructor(
     private readonly tokens: TokensService,
-    private readonly organizations: OrganizationsService,
+    private readonly accounts: AccountsService,
   ) {}
 
   @Get()
   @ApiOperation({ summary: 'Who am I' })
   @ApiOkResponse({
     schema: {
-      oneOf: [{ $ref: getSchemaPath(OperatorView) }, { $ref: getSchemaPath(TokenCallerView) }],
+      oneOf: [OperatorView, TokenCallerView, UserTokenCallerView].map((view) => ({
+        $ref: getSchemaPath(view),
+      })),
     },
   })
-  async get(
-    @CurrentCaller() caller: Caller,
-  ): Promise<Plain<OperatorView> | Plain<TokenCallerView>> {
+  async get(@CurrentCaller() caller: Caller): Promise<MeView> {
     if (caller.kind === 'operator') return { kind: 'operator' };
+    const account = await this.accounts.find(caller.accountId);
     const token = await this.tokens.find(caller.tokenId);
-    const organization = await this.organizations.find(caller.slug);
-    if (token === null || organization === null) throw notFound('token');
-    return {
-      kind: 'token',
-      token: viewOfToken(token),
-      organization: viewOfOrganization(organization),
-    };
+    if (token === null || account === null) throw notFound('token');
+    const common = { kind: 'token', token: viewOfToken(token) } as const;
+    return account.kind === 'user'
+      ? { ...common, user: viewOfUser(account) }
+      : { ...common, organization: viewOfOrganization(account) };
   }
 }

@@ -32,14 +32,14 @@ import {
   viewOfMember,
 } from './members.dto.js';
 import { MembersService } from './members.service.js';
-import { OrganizationAccess } from './organization-access.js';
+import { AccountAccess } from './account-access.js';
 
 @DocumentedApi('members')
 @UseGuards(CallerGuard)
 @Controller('api/organizations/:slug/members')
 export class MembersController {
   constructor(
-    private readonly access: OrganizationAccess,
+    private readonly access: AccountAccess,
     private readonly members: MembersService,
   ) {}
 

@@ -7,7 +7,7 @@ import type { NewMember } from './members.service.js';
 import { ROLES, type Role } from './organization.js';
 import { picoUsdOf, usdText } from './organizations.dto.js';
 
-const EMAIL_MAX_CHARS = 254;
+export const EMAIL_MAX_CHARS = 254;
 const ROLE_RULE = { message: `must be one of: ${ROLES.join(', ')}` };
 
 export class CreateMember {

@@ -8,6 +8,7 @@ import { closeBudgets, insertBudget, lockBudget, writeLimit } from './budgets.re
 import type { Member, MemberChange } from './member.js';
 import type { Role } from './organization.js';
 import { inTransaction, notifyIdentity, type Transaction } from './transactions.repository.js';
+import { findUserId, lockEmail } from './users.repository.js';
 
 interface MemberRecord {
   readonly id: string;
@@ -44,7 +45,9 @@ export class MembersRepository {
     const { id, accountId, email, name, role, createdAt, monthlyLimitPicoUsd } = member;
     try {
       await inTransaction(this.database, async (tx) => {
-        await tx.member.create({ data: { id, accountId, email, name, role, createdAt } });
+        await lockEmail(tx, email);
+        const userId = await findUserId(tx, email);
+        await tx.member.create({ data: { id, accountId, userId, email, name, role, createdAt } });
         await insertBudget(tx, {
           subjectId: id,
           scope: 'member',
@@ -59,6 +62,8 @@ export class MembersRepository {
           before: null,
           after: stateOf(member),
         });
+        // His own tokens may name this payer from now on.
+        if (userId !== null) await notifyIdentity(tx, userId);
       });
       return 'created';
     } catch (error) {
@@ -95,7 +100,11 @@ export class MembersRepository {
     });
   }
 
-  /** Removes a member and closes the tokens that were made for him. */
+  /**
+   * Removes a member and closes the tokens that were made for him. From this commit on nothing is
+   * admitted that counts in his budget, tokens of his own account included; the notice makes every
+   * process forget that they may name this payer.
+   */
   async remove(
     accountId: string,
     id: string,
@@ -112,7 +121,7 @@ export class MembersRepository {
         select: { id: true },
       });
       const revokedTokens = revoked.map((token) => token.id);
-      await closeBudgets(tx, revokedTokens);
+      await closeBudgets(tx, [id, ...revokedTokens]);
       await notifyIdentity(tx, accountId);
       await writeAudit(tx, actor, at, {
         action: 'member.remove',

@@ -6,7 +6,7 @@ import type { Actor } from '../http/actor.js';
 import { isUuid } from '../http/pagination.js';
 import type { Member, MemberChange } from './member.js';
 import { MembersRepository } from './members.repository.js';
-import { notFound } from './organization-access.js';
+import { notFound } from './account-access.js';
 import type { Role } from './organization.js';
 
 export interface NewMember {

@@ -11,18 +11,28 @@ export function isSlug(text: string): boolean {
   return SLUG.test(text);
 }
 
-/** Who pays. Amounts in pico-USD; null: no limit. */
+/** An account that several people spend from. */
 export interface Organization {
+  readonly kind: 'organization';
   readonly id: string;
   readonly slug: string;
   readonly name: string;
   readonly plan: Plan;
   readonly seats: number;
   readonly createdAt: Date;
-  readonly limits: OrganizationLimits;
+  readonly scheduled: ScheduledPlan | null;
+  readonly limits: AccountLimits;
 }
 
-export interface OrganizationLimits {
+/** What a later period begins with. */
+export interface ScheduledPlan {
+  readonly plan: Plan;
+  readonly seats: number;
+  readonly effectiveAt: Date;
+}
+
+/** Amounts in pico-USD; null: no limit. */
+export interface AccountLimits {
   /** Of pay-as-you-go, a month. */
   readonly monthlySpendLimitPicoUsd: bigint | null;
   readonly isPayAsYouGo: boolean;

@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Param, Patch, Post, Put, Query, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, Param, Patch, Post, Query, UseGuards } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { CurrentActor, type Actor } from '../http/actor.js';
 import { DocumentedApi } from '../http/api-documentation.js';
@@ -6,14 +6,12 @@ import { CurrentCaller, type Caller } from '../http/caller.js';
 import { PageQuery, pageOf, readCursor } from '../http/pagination.js';
 import type { Plain } from '../http/plain.js';
 import { CallerGuard } from './caller.guard.js';
-import { OrganizationAccess } from './organization-access.js';
+import { AccountAccess } from './account-access.js';
 import {
   CreateOrganization,
-  limitsRequestOf,
   organizationChangeOf,
   OrganizationsPage,
   OrganizationView,
-  SetLimits,
   UpdateOrganization,
   viewOfOrganization,
 } from './organizations.dto.js';
@@ -24,7 +22,7 @@ import { OrganizationsService } from './organizations.service.js';
 @Controller('api/organizations')
 export class OrganizationsController {
   constructor(
-    private readonly access: OrganizationAccess,
+    private readonly access: AccountAccess,
     private readonly organizations: OrganizationsService,
   ) {}
 
@@ -85,26 +83,6 @@ export class OrganizationsController {
     const organization = await this.access.requireOrganizationAsOperator(caller, slug);
     return viewOfOrganization(
       await this.organizations.update(organization, organizationChangeOf(body), actor),
-    );
-  }
-
-  @Put(':slug/limits')
-  @ApiOperation({
-    summary: 'Set the limits',
-    description:
-      'Scope limits.write. Only the operator goes past maxSpendLimitUsd. What is optional and left out stays as it is.',
-  })
-  @ApiOkResponse({ type: OrganizationView })
-  async setLimits(
-    @Param('slug') slug: string,
-    @Body() body: SetLimits,
-    @CurrentCaller() caller: Caller,
-    @CurrentActor() actor: Actor,
-  ): Promise<Plain<OrganizationView>> {
-    const organization = await this.access.requireOrganization(caller, slug, 'limits.write');
-    const isOperator = caller.kind === 'operator';
-    return viewOfOrganization(
-      await this.organizations.setLimits(organization, limitsRequestOf(body), isOperator, actor),
     );
   }
 }

@@ -11,12 +11,19 @@ import {
 } from '../http/field-rules.js';
 import type { Plain } from '../http/plain.js';
 import type { LimitsRequest } from './limit-change.js';
-import { PLANS, type Organization, type OrganizationChange, type Plan } from './organization.js';
+import {
+  PLANS,
+  type AccountLimits,
+  type ScheduledPlan,
+  type Organization,
+  type OrganizationChange,
+  type Plan,
+} from './organization.js';
 
 const SEATS_MAX = 100_000;
 const RATE_MAX = 1_000_000_000;
 const SEATS_RULE = { message: `must be a whole number from 1 to ${SEATS_MAX}` };
-const RATE_RULE = { message: `must be a whole number from 1 to ${RATE_MAX}, or null for no limit` };
+const RATE_RULE = { message: `must be a whole number from 0 to ${RATE_MAX}, or null for no limit` };
 const PLAN_RULE = { message: `must be one of: ${PLANS.join(', ')}` };
 
 export class CreateOrganization {
@@ -75,17 +82,17 @@ export class SetLimits {
   @IsBoolean({ message: 'must be true or false' })
   payAsYouGo!: boolean;
 
-  @ApiPropertyOptional({ type: 'integer', nullable: true, minimum: 1 })
+  @ApiPropertyOptional({ type: 'integer', nullable: true, minimum: 0 })
   @MayBeAbsentOrNull()
   @Max(RATE_MAX, RATE_RULE)
-  @Min(1, RATE_RULE)
+  @Min(0, RATE_RULE)
   @IsInt(RATE_RULE)
   requestsPerMinute?: number | null;
 
-  @ApiPropertyOptional({ type: 'integer', nullable: true, minimum: 1 })
+  @ApiPropertyOptional({ type: 'integer', nullable: true, minimum: 0 })
   @MayBeAbsentOrNull()
   @Max(RATE_MAX, RATE_RULE)
-  @Min(1, RATE_RULE)
+  @Min(0, RATE_RULE)
   @IsInt(RATE_RULE)
   requestsPerDay?: number | null;
 
@@ -99,7 +106,7 @@ export class SetLimits {
   maxSpendLimitUsd?: string | null;
 }
 
-class LimitsView {
+export class LimitsView {
   @ApiProperty({ type: String, nullable: true })
   monthlySpendLimitUsd!: string | null;
   @ApiProperty({ type: Boolean })
@@ -110,6 +117,15 @@ class LimitsView {
   requestsPerMinute!: number | null;
   @ApiProperty({ type: 'integer', nullable: true })
   requestsPerDay!: number | null;
+}
+
+export class ScheduledPlanView {
+  @ApiProperty({ enum: PLANS })
+  plan!: Plan;
+  @ApiProperty({ type: 'integer' })
+  seats!: number;
+  @ApiProperty({ type: String, format: 'date-time' })
+  effectiveAt!: string;
 }
 
 export class OrganizationView {
@@ -123,6 +139,12 @@ export class OrganizationView {
   plan!: Plan;
   @ApiProperty({ type: 'integer' })
   seats!: number;
+  @ApiProperty({
+    type: ScheduledPlanView,
+    nullable: true,
+    description: 'A downgrade takes effect with the next month.',
+  })
+  scheduled!: ScheduledPlanView | null;
   @ApiProperty({ type: LimitsView })
   limits!: LimitsView;
   @ApiProperty({ type: String, format: 'date-time' })
@@ -137,21 +159,32 @@ export class OrganizationsPage {
 }
 
 export function viewOfOrganization(organization: Organization): Plain<OrganizationView> {
-  const { id, slug, name, plan, seats, limits, createdAt } = organization;
+  const { id, slug, name, plan, seats, scheduled, limits, createdAt } = organization;
   return {
     id,
     slug,
     name,
     plan,
     seats,
-    limits: {
-      monthlySpendLimitUsd: usdText(limits.monthlySpendLimitPicoUsd),
-      payAsYouGo: limits.isPayAsYouGo,
-      maxSpendLimitUsd: usdText(limits.maxSpendLimitPicoUsd),
-      requestsPerMinute: limits.requestsPerMinute,
-      requestsPerDay: limits.requestsPerDay,
-    },
+    scheduled: viewOfScheduled(scheduled),
+    limits: viewOfLimits(limits),
     createdAt: createdAt.toISOString(),
+  };
+}
+
+export function viewOfScheduled(scheduled: ScheduledPlan | null): Plain<ScheduledPlanView> | null {
+  return scheduled === null
+    ? null
+    : { ...scheduled, effectiveAt: scheduled.effectiveAt.toISOString() };
+}
+
+export function viewOfLimits(limits: AccountLimits): Plain<LimitsView> {
+  return {
+    monthlySpendLimitUsd: usdText(limits.monthlySpendLimitPicoUsd),
+    payAsYouGo: limits.isPayAsYouGo,
+    maxSpendLimitUsd: usdText(limits.maxSpendLimitPicoUsd),
+    requestsPerMinute: limits.requestsPerMinute,
+    requestsPerDay: limits.requestsPerDay,
   };
 }
 

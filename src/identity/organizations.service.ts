@@ -1,19 +1,12 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { uuidv7 } from 'uuidv7';
-import type { Config } from '../config/config.js';
-import { CONFIG } from '../config/config.module.js';
+import { SubscriptionsService } from '../billing/subscriptions.service.js';
+import { Clock } from '../config/clock.js';
 import { refusal, TollgateError } from '../domain/errors.js';
-import { formatUsd } from '../domain/money.js';
-import { periodOf } from '../domain/periods.js';
 import type { Actor } from '../http/actor.js';
-import { decideLimits, type LimitsRefused, type LimitsRequest } from './limit-change.js';
-import {
-  isSlug,
-  type Organization,
-  type OrganizationChange,
-  type OrganizationLimits,
-  type Plan,
-} from './organization.js';
+import { AccountsRepository } from './accounts.repository.js';
+import { AccountsService } from './accounts.service.js';
+import { isSlug, type Organization, type OrganizationChange, type Plan } from './organization.js';
 import { OrganizationsRepository } from './organizations.repository.js';
 
 export interface NewOrganization {
@@ -27,15 +20,18 @@ export interface NewOrganization {
 export class OrganizationsService {
   constructor(
     private readonly organizations: OrganizationsRepository,
-    @Inject(CONFIG) private readonly config: Config,
+    private readonly found: AccountsRepository,
+    private readonly accounts: AccountsService,
+    private readonly subscriptions: SubscriptionsService,
+    private readonly clock: Clock,
   ) {}
 
   async find(slug: string): Promise<Organization | null> {
-    return isSlug(slug) ? this.organizations.findBySlug(slug) : null;
+    return isSlug(slug) ? this.found.findOrganization(slug) : null;
   }
 
   async list(limit: number, afterSlug: string | null): Promise<readonly Organization[]> {
-    return this.organizations.list(limit, afterSlug);
+    return this.found.listOrganizations(limit, afterSlug);
   }
 
   /** @throws TollgateError conflict when the slug is taken. */
@@ -52,19 +48,22 @@ export class OrganizationsService {
     request: NewOrganization,
     actor: Actor,
   ): Promise<{ organization: Organization; isNew: boolean }> {
-    const createdAt = new Date();
+    const createdAt = this.clock.now();
+    const start = await this.subscriptions.start(request.plan, request.seats ?? 1, createdAt);
     const organization: Organization = {
+      kind: 'organization',
       id: uuidv7(),
       slug: request.slug,
       name: request.name,
       plan: request.plan,
       seats: request.seats ?? 1,
       createdAt,
-      limits: this.limitsOfNew(request.plan),
+      scheduled: null,
+      limits: this.accounts.limitsOfNew(start.plan),
     };
-    const result = await this.organizations.create(organization, periodOf(createdAt), actor);
+    const result = await this.organizations.create(organization, start, actor);
     if (result === 'created') return { organization, isNew: true };
-    const existing = await this.organizations.findBySlug(request.slug);
+    const existing = await this.found.findOrganization(request.slug);
     if (existing === null) {
       throw new TollgateError(
         refusal('conflict', `The slug ${request.slug} is taken: choose another.`),
@@ -73,50 +72,23 @@ export class OrganizationsService {
     return { organization: existing, isNew: false };
   }
 
-  /** A change of the plan leaves the limits as they are: they are a decision of their own. */
+  /**
+   * A change of the plan leaves the limits as they are: they are a decision of their own. An upgrade
+   * is in force at once, a downgrade with the next period.
+   */
   async update(
     organization: Organization,
-    change: OrganizationChange,
+    { name, plan, seats }: OrganizationChange,
     actor: Actor,
   ): Promise<Organization> {
-    return this.organizations.update(organization.id, change, actor, new Date());
+    const at = this.clock.now();
+    if (plan !== undefined || seats !== undefined) {
+      // A part that is left out stays as it will be: a scheduled change is not undone by the other.
+      const planned = organization.scheduled ?? organization;
+      const request = { plan: plan ?? planned.plan, seats: seats ?? planned.seats };
+      await this.subscriptions.change(organization.id, request, actor, at);
+    }
+    if (name !== undefined) await this.organizations.rename(organization.id, name, actor, at);
+    return (await this.found.findOrganization(organization.slug)) ?? organization;
   }
-
-  /** @throws TollgateError insufficient_scope for what only the operator may decide. */
-  async setLimits(
-    organization: Organization,
-    request: LimitsRequest,
-    isOperator: boolean,
-    actor: Actor,
-  ): Promise<Organization> {
-    const result = await this.organizations.changeLimits(
-      organization.id,
-      (current) => decideLimits(current, request, isOperator),
-      actor,
-      new Date(),
-    );
-    if (!('kind' in result)) return result;
-    throw operatorOnly(result, organization.limits.maxSpendLimitPicoUsd);
-  }
-
-  /** Free spends its credit and no more, until pay-as-you-go is switched on. */
-  private limitsOfNew(plan: Plan): OrganizationLimits {
-    return {
-      monthlySpendLimitPicoUsd: this.config.defaultSpendLimitPicoUsd,
-      isPayAsYouGo: plan !== 'free',
-      maxSpendLimitPicoUsd: this.config.defaultSpendLimitPicoUsd,
-      requestsPerMinute: null,
-      requestsPerDay: null,
-    };
-  }
-}
-
-function operatorOnly({ reason }: LimitsRefused, max: bigint | null): TollgateError {
-  const cap = max === null ? '' : ` ($${formatUsd(max)})`;
-  const messages = {
-    max_spend_limit: 'maxSpendLimitUsd is set by the operator only.',
-    above_max: `Only the operator lets an organization spend more than its maxSpendLimitUsd${cap}.`,
-    no_limit: 'Only the operator lets an organization spend without a monthlySpendLimitUsd.',
-  } as const;
-  return new TollgateError(refusal('insufficient_scope', messages[reason]));
 }

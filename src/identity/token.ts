@@ -4,8 +4,8 @@ import type { Scope } from '../http/caller.js';
 export interface Token {
   readonly id: string;
   readonly accountId: string;
-  /** Slug of the organization that pays. */
-  readonly organization: string;
+  /** Slug of the organization that it was made under; null: under a user's own account. */
+  readonly organization: string | null;
   /** Null: a service's. */
   readonly memberId: string | null;
   readonly name: string;

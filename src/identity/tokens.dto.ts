@@ -23,7 +23,7 @@ import type { Token, TokenChange } from './token.js';
 import type { NewToken } from './tokens.service.js';
 
 const RATE_MAX = 1_000_000_000;
-const RATE_RULE = { message: `must be a whole number from 1 to ${RATE_MAX}, or null for no limit` };
+const RATE_RULE = { message: `must be a whole number from 0 to ${RATE_MAX}, or null for no limit` };
 const SCOPES_MESSAGE = `must be a list of different scopes, at least one of: ${SCOPES.join(', ')}`;
 const SCOPE_RULE = { message: SCOPES_MESSAGE };
 const EACH_SCOPE_RULE = { message: SCOPES_MESSAGE, each: true };
@@ -43,10 +43,10 @@ class TokenSettings {
   @IsUsdAmount()
   monthlyLimitUsd?: string | null;
 
-  @ApiPropertyOptional({ type: 'integer', nullable: true, minimum: 1 })
+  @ApiPropertyOptional({ type: 'integer', nullable: true, minimum: 0 })
   @MayBeAbsentOrNull()
   @Max(RATE_MAX, RATE_RULE)
-  @Min(1, RATE_RULE)
+  @Min(0, RATE_RULE)
   @IsInt(RATE_RULE)
   requestsPerMinute?: number | null;
 
@@ -86,8 +86,12 @@ export class TokenView {
   name!: string;
   @ApiProperty({ type: String, description: 'First characters of the secret.' })
   prefix!: string;
-  @ApiProperty({ type: String, description: 'Slug of the organization that pays.' })
-  organization!: string;
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    description: "Slug of the organization that pays; null: its user's own account does.",
+  })
+  organization!: string | null;
   @ApiProperty({ type: String, format: 'uuid', nullable: true })
   memberId!: string | null;
   @ApiProperty({ enum: SCOPES, isArray: true })

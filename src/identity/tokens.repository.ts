@@ -11,7 +11,7 @@ import { inTransaction, notifyIdentity, type Transaction } from './transactions.
 interface TokenRecord {
   readonly id: string;
   readonly account_id: string;
-  readonly organization: string;
+  readonly organization: string | null;
   readonly member_id: string | null;
   readonly name: string;
   readonly prefix: string;
@@ -25,7 +25,7 @@ interface TokenRecord {
 }
 
 const SELECT_TOKENS = `
-  SELECT t.id::text, t.account_id::text, a.slug AS organization, t.member_id::text, t.name, t.prefix, t.scopes,
+  SELECT t.id::text, t.account_id::text, CASE WHEN a.kind = 'organization' THEN a.slug END AS organization, t.member_id::text, t.name, t.prefix, t.scopes,
     b.limit_pico_usd::text AS monthly_limit, t.requests_per_minute, t.created_at, t.last_used_at, t.expires_at, t.revoked_at
   FROM tokens t JOIN accounts a ON a.id = t.account_id JOIN budgets b ON b.subject_id = t.id`;
 

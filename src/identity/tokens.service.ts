@@ -6,6 +6,7 @@ import type { Actor } from '../http/actor.js';
 import type { Scope } from '../http/caller.js';
 import { isUuid } from '../http/pagination.js';
 import { invalidField } from '../http/validation.pipe.js';
+import type { Account } from './account.js';
 import { DEFAULT_SCOPES, type Token, type TokenChange } from './token.js';
 import { mintSecret } from './token-secret.js';
 import { TokensRepository } from './tokens.repository.js';
@@ -39,7 +40,7 @@ export class TokensService {
    *   expiry that has passed.
    */
   async create(
-    organization: { readonly id: string; readonly slug: string },
+    account: Pick<Account, 'id' | 'slug' | 'kind'>,
     request: NewToken,
     actor: Actor,
   ): Promise<{ token: Token; secret: string }> {
@@ -48,8 +49,8 @@ export class TokensService {
     const { secret, hash, prefix } = mintSecret();
     const token: Token = {
       id: uuidv7(),
-      accountId: organization.id,
-      organization: organization.slug,
+      accountId: account.id,
+      organization: account.kind === 'organization' ? account.slug : null,
       memberId: request.memberId ?? null,
       name: request.name,
       prefix,
@@ -63,7 +64,12 @@ export class TokensService {
     };
     const result = await this.tokens.create(token, hash, periodOf(createdAt), actor);
     if (result === 'created') return { token, secret };
-    throw invalidField('memberId', 'is not the id of a member of this organization');
+    throw invalidField(
+      'memberId',
+      account.kind === 'organization'
+        ? 'is not the id of a member of this organization'
+        : 'must be left out: only organizations have members',
+    );
   }
 
   /** @throws TollgateError conflict when it is revoked; invalid_request for a past expiry. */

@@ -5,14 +5,14 @@ import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
 import { MetricsService } from '../http/metrics.service.js';
 import { CallerGuard } from '../identity/caller.guard.js';
-import { OrganizationAccess } from '../identity/organization-access.js';
+import { AccountAccess } from '../identity/account-access.js';
 
 @DocumentedApi('operation')
 @UseGuards(CallerGuard)
 @Controller('metrics')
 export class MetricsController {
   constructor(
-    private readonly access: OrganizationAccess,
+    private readonly access: AccountAccess,
     private readonly metrics: MetricsService,
   ) {}
 

@@ -45,7 +45,30 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
       `${controller.replace(/Controller$/, '')}.${method}`,
   });
   document.paths = { ...PROXY_PATHS, ...document.paths, ...ownPaths() };
+  for (const [path, item] of Object.entries(document.paths)) declarePathParameters(path, item);
   return document;
+}
+
+/** Controllers with several prefixes read the account of a path by a decorator of their own. */
+function declarePathParameters(path: string, item: PathItem): void {
+  const names = [...path.matchAll(/\{([^}]+)\}/g)].map(([, name = '']) => name);
+  for (const operation of [item.get, item.post, item.put, item.patch, item.delete]) {
+    if (operation === undefined) continue;
+    const parameters = operation.parameters ?? [];
+    const declared = parameters.flatMap((one) =>
+      'in' in one && one.in === 'path' ? one.name : [],
+    );
+    const missing = names.filter((name) => !declared.includes(name));
+    operation.parameters = [
+      ...missing.map((name) => ({
+        name,
+        in: 'path' as const,
+        required: true,
+        schema: { type: 'string' },
+      })),
+      ...parameters,
+    ];
+  }
 }
 
 function ownPaths(): Record<string, PathItem> {

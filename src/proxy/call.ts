@@ -4,6 +4,7 @@ import type { Identity } from '../identity/identity.js';
 import type { AdmittedEvent, Attempt } from '../metering/journal.js';
 import type { Route } from '../catalog/catalog.js';
 import type { ChatRequestFacts } from './body/chat-request.js';
+import type { RateStanding } from './rate-standing.js';
 import type { RequestMarks } from './request-headers.js';
 import type { UpstreamExchange } from './upstream-exchange.js';
 
@@ -42,6 +43,8 @@ export class Call {
   isClientGone = false;
   /** The process is stopping and cannot wait any longer. */
   isCut = false;
+  /** Of a token or payer with limits of requests. */
+  rates: RateStanding | null = null;
   /** Bytes of the body that count in the buffer budget. */
   heldBodyBytes = 0;
   private onGone: (() => void) | null = null;

@@ -358,6 +358,7 @@ export class Forwarder {
     served: Served,
     attempts: number,
   ): OutgoingHttpHeaders {
+    call.rates?.writeTo(call.response);
     const headers = ownHeaders({ requestId: call.id, isDemo: this.config.isDemo });
     if (served.provider !== null) headers['x-inference-provider'] = served.provider;
     headers['x-tollgate-model'] = routed.model;

@@ -16,7 +16,7 @@ import {
 } from '../domain/worst-case.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
-import type { Identity } from '../identity/identity.js';
+import { billedTo, type Identity } from '../identity/identity.js';
 import { IdentityService } from '../identity/identity.service.js';
 import { Journal } from '../metering/journal.js';
 import { BufferBudget } from './buffer-budget.js';
@@ -25,6 +25,8 @@ import { Call, type RoutedRequest } from './call.js';
 import { CallRegistry } from './call-registry.js';
 import { sendRefusal } from './error-answer.js';
 import { Forwarder } from './forwarder.js';
+import { isRateLimited } from './rate-limits.js';
+import { RateLimitsService } from './rate-limits.service.js';
 import { readBody } from './read-body.js';
 import * as refusals from './refusals.js';
 import { readMarks, secretOf, type RequestMarks } from './request-headers.js';
@@ -62,6 +64,7 @@ export class ProxyService {
     private readonly catalog: Catalog,
     private readonly journal: Journal,
     private readonly metrics: MetricsService,
+    private readonly rates: RateLimitsService,
     upstreams: Upstreams,
   ) {
     this.buffers = new BufferBudget(config.bufferMaxBytes);
@@ -103,20 +106,33 @@ export class ProxyService {
         return;
       }
       identity = identified.identity;
-      const marks = this.marks(request, identified.identity);
+      const marks = readMarks(request.headers);
       if ('code' in marks) {
         await this.refuse(call, marks, identity);
         return;
       }
+      const payer = billedTo(identity, marks.billTo);
+      if (payer === null) {
+        await this.refuse(call, refusals.NOT_A_MEMBER, identity);
+        return;
+      }
+      identity = payer;
 
       // 2 rate
       if (this.calls.size > this.config.inFlightMax) {
         await this.refuse(call, refusals.OVERLOADED, identity);
         return;
       }
+      if (isRateLimited(identity)) {
+        const limited = await this.rates.take(call, identity);
+        if (limited !== null) {
+          await this.refuse(call, limited, identity);
+          return;
+        }
+      }
 
       // 3 read and route
-      const routed = await this.readAndRoute(call, identified, marks);
+      const routed = await this.readAndRoute(call, { ...identified, identity }, marks);
       if (routed === null) return;
       if ('code' in routed) {
         await this.refuse(call, routed, identity);
@@ -183,6 +199,7 @@ export class ProxyService {
     if (identity === null) return refusals.INVALID_TOKEN;
     if ('code' in identity) return identity;
     if (!identity.scopes.has('inference')) {
+      if (isRateLimited(identity)) await this.rates.show(call, identity);
       return refusal('insufficient_scope', 'This token lacks the scope `inference`.');
     }
     return { identity, secret };
@@ -196,18 +213,6 @@ export class ProxyService {
       if (error instanceof TollgateError) return error.refusal;
       throw error;
     }
-  }
-
-  private marks(request: IncomingMessage, identity: Identity): RequestMarks | Refusal {
-    const marks = readMarks(request.headers);
-    if ('code' in marks || marks.billTo === null || marks.billTo === identity.slug) return marks;
-    return refusal(
-      'not_a_member',
-      'X-HF-Bill-To names an organization that this token cannot spend for.',
-      {
-        param: 'X-HF-Bill-To',
-      },
-    );
   }
 
   private async readAndRoute(
@@ -317,6 +322,9 @@ export class ProxyService {
     this.metrics.refusals.inc({ code: refused.code });
     if (errorStatus(refused.code) === 503 && identity !== null)
       await this.pauseAfterUnavailable(call, identity);
+    if (identity !== null && call.rates === null && isRateLimited(identity))
+      await this.rates.show(call, identity);
+    call.rates?.writeTo(call.response);
     if (!call.request.complete) discardBody(call);
     sendRefusal(call.response, refused, { requestId: call.id, isDemo: this.config.isDemo });
   }

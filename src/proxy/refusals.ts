@@ -28,6 +28,13 @@ export const INVALID_TOKEN: Refusal = refusal(
   'The token is missing, unknown, revoked or expired. Send a valid one as "Authorization: Bearer tg_...".',
 );
 
+/** The same whether there is such an organization or not: nobody learns which slugs are taken. */
+export const NOT_A_MEMBER: Refusal = refusal(
+  'not_a_member',
+  'X-HF-Bill-To names an organization that this token cannot spend for.',
+  { param: 'X-HF-Bill-To' },
+);
+
 export function bodyRefusal(kind: Exclude<BodyReading['kind'], 'read'>, maxBytes: number): Refusal {
   switch (kind) {
     case 'too_large':

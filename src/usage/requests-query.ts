@@ -80,6 +80,7 @@ export interface EventRecord {
   readonly id: string;
   readonly accountId: string;
   readonly organization: string | null;
+  readonly userId: string | null;
   readonly memberId: string | null;
   readonly tokenId: string;
   readonly tokenName: string | null;

@@ -2,26 +2,26 @@ import { Controller, Get, Param, Query, UseGuards } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
+import { AccountAccess, notFound } from '../identity/account-access.js';
 import { CallerGuard } from '../identity/caller.guard.js';
-import { OrganizationAccess, notFound } from '../identity/organization-access.js';
 import type { JsonOf } from './json-of.js';
 import { RequestsByStateQuery, UsageEventAnswer, UsageEventPage } from './requests.dto.js';
 import { RequestsService } from './requests.service.js';
 import { usageEventAnswer } from './usage-event.js';
 
-/** Requests by their id, and those of every organization. */
+/** Requests by their id, and those of every account. */
 @DocumentedApi('usage')
 @UseGuards(CallerGuard)
 @Controller('api/requests')
 export class RequestsController {
   constructor(
-    private readonly access: OrganizationAccess,
+    private readonly access: AccountAccess,
     private readonly requests: RequestsService,
   ) {}
 
   @Get()
   @ApiOperation({
-    summary: 'Requests of all organizations',
+    summary: 'Requests of all accounts',
     description: 'Newest first by id. Operator only.',
   })
   @ApiOkResponse({ type: UsageEventPage })

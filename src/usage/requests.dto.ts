@@ -8,7 +8,7 @@ import { oneOfTexts, UsageFilterQuery } from './usage.dto.js';
 const CLIENT_ID_MAX_CHARS = 256;
 const STATE_RULE = { message: `must be one of: ${EVENT_STATES.join(', ')}` };
 
-/** Narrows an organization's requests. */
+/** Narrows an account's requests. */
 export class RequestsQuery extends UsageFilterQuery {
   @ApiPropertyOptional(oneOfTexts(EVENT_STATES))
   @IsOptional()
@@ -34,7 +34,7 @@ export class RequestsQuery extends UsageFilterQuery {
   sessionId?: string;
 }
 
-/** Narrows the requests of all organizations. */
+/** Narrows the requests of all accounts. */
 export class RequestsByStateQuery extends PageQuery {
   @ApiPropertyOptional(oneOfTexts(EVENT_STATES))
   @IsOptional()
@@ -137,8 +137,14 @@ export class UsageEventAnswer {
   @ApiProperty({ enum: EVENT_STATES })
   state!: EventState;
 
-  @ApiProperty({ ...TEXT, description: 'Slug of the organization that pays.' })
+  @ApiProperty({
+    ...TEXT,
+    description: "Slug of the organization that pays; null: a user's own account does.",
+  })
   organization!: string | null;
+
+  @ApiProperty({ ...TEXT, description: 'The user whose own account pays.' })
+  userId!: string | null;
 
   @ApiProperty({ ...TEXT, format: 'uuid', description: 'Null: a token of a service.' })
   memberId!: string | null;

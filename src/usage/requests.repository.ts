@@ -85,7 +85,8 @@ const SHOWN = COLUMNS.map(([name]) => name)
  */
 function shownSql(rows: string, order: string): string {
   return `
-SELECT ${SHOWN}, a.slug AS organization, t.name AS token_name, (
+SELECT ${SHOWN}, CASE WHEN a.kind = 'organization' THEN a.slug END AS organization, a.user_id::text,
+  t.name AS token_name, (
     SELECT jsonb_agg(jsonb_build_object(
       'id', p.id::text, 'upstream', p.upstream, 'provider', p.provider, 'model', p.model, 'unit', p.unit,
       'condition', p.condition, 'picoUsd', p.pico_usd::text, 'perUnits', p.per_units::text,
@@ -179,6 +180,7 @@ interface EventRow {
   readonly id: string;
   readonly account_id: string;
   readonly organization: string | null;
+  readonly user_id: string | null;
   readonly member_id: string | null;
   readonly token_id: string;
   readonly token_name: string | null;
@@ -287,6 +289,7 @@ function recordOf(row: EventRow): EventRecord {
     id: row.id,
     accountId: row.account_id,
     organization: row.organization,
+    userId: row.user_id,
     memberId: row.member_id,
     tokenId: row.token_id,
     tokenName: row.token_name,

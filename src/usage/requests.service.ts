@@ -45,7 +45,7 @@ export class RequestsService {
     );
   }
 
-  /** Of every organization, newest first by id. */
+  /** Of every account, newest first by id. */
   async listByState(query: RequestsByStateQuery): Promise<Page<EventRecord>> {
     const cursor = readCursor(query.cursor, ['uuid']);
     const events = await this.requests.listByState({

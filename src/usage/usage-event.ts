@@ -16,6 +16,7 @@ export function usageEventAnswer(event: EventRecord): JsonOf<UsageEventAnswer> {
     period: event.period,
     state: event.state,
     organization: event.organization,
+    userId: event.userId,
     memberId: event.memberId,
     tokenId: event.tokenId,
     tokenName: event.tokenName,

@@ -1,9 +1,10 @@
-import { Controller, Get, Param, Query, UseGuards } from '@nestjs/common';
+import { Get, Query, UseGuards } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiQuery } from '@nestjs/swagger';
 import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
+import { AccountAccess } from '../identity/account-access.js';
+import { AccountController, PathAccount, type AccountRef } from '../identity/account-path.js';
 import { CallerGuard } from '../identity/caller.guard.js';
-import { OrganizationAccess } from '../identity/organization-access.js';
 import { BalanceAnswer } from './balance.dto.js';
 import { BalanceService } from './balance.service.js';
 import type { JsonOf } from './json-of.js';
@@ -15,13 +16,13 @@ import { usageEventAnswer } from './usage-event.js';
 import { UsageAnswer, UsageQuery } from './usage.dto.js';
 import { UsageService } from './usage.service.js';
 
-/** What an organization used and can still spend. */
+/** What an account used and can still spend. */
 @DocumentedApi('usage')
 @UseGuards(CallerGuard)
-@Controller('api/organizations/:slug')
+@AccountController()
 export class UsageController {
   constructor(
-    private readonly access: OrganizationAccess,
+    private readonly access: AccountAccess,
     private readonly usage: UsageService,
     private readonly requests: RequestsService,
     private readonly balances: BalanceService,
@@ -37,47 +38,44 @@ export class UsageController {
   @ApiTagFilter()
   @ApiOkResponse({ type: UsageAnswer })
   async grouped(
-    @Param('slug') slug: string,
+    @PathAccount() path: AccountRef,
     @Query(new TaggedQueryPipe(UsageQuery)) query: TaggedQuery<UsageQuery>,
     @CurrentCaller() caller: Caller,
   ): Promise<JsonOf<UsageAnswer>> {
-    const { id } = await this.access.requireOrganization(caller, slug, 'usage.read');
+    const { id } = await this.access.require(caller, path, 'usage.read');
     return this.usage.groupedUsage(id, query, new Date());
   }
 
   @Get('requests')
   @ApiOperation({
-    summary: 'Requests of an organization',
+    summary: 'Requests of an account',
     description: 'Newest first by time of admission, open ones included. Scope `usage.read`.',
   })
   @ApiQuery({ name: '', type: RequestsQuery })
   @ApiTagFilter()
   @ApiOkResponse({ type: UsageEventPage })
   async list(
-    @Param('slug') slug: string,
+    @PathAccount() path: AccountRef,
     @Query(new TaggedQueryPipe(RequestsQuery)) query: TaggedQuery<RequestsQuery>,
     @CurrentCaller() caller: Caller,
   ): Promise<JsonOf<UsageEventPage>> {
-    const { id } = await this.access.requireOrganization(caller, slug, 'usage.read');
+    const { id } = await this.access.require(caller, path, 'usage.read');
     const { data, nextCursor } = await this.requests.list(id, query);
     return { data: data.map(usageEventAnswer), nextCursor };
   }
 
   @Get('balance')
   @ApiOperation({
-    summary: 'Balance of an organization',
+    summary: 'Balance of an account',
     description:
       'Spent, held and left in the current UTC month. Scope `usage.read` or `billing.read`.',
   })
   @ApiOkResponse({ type: BalanceAnswer })
   async balance(
-    @Param('slug') slug: string,
+    @PathAccount() path: AccountRef,
     @CurrentCaller() caller: Caller,
   ): Promise<JsonOf<BalanceAnswer>> {
-    const { id } = await this.access.requireOrganization(caller, slug, [
-      'usage.read',
-      'billing.read',
-    ]);
+    const { id } = await this.access.require(caller, path, ['usage.read', 'billing.read']);
     return this.balances.balanceOf(id, new Date());
   }
 }

@@ -118,6 +118,7 @@ describe('one request', () => {
       admittedAt: event.admittedAt.toISOString(),
       period: event.period,
       organization: organization.slug,
+      userId: null,
       memberId: organization.memberId,
       tokenId: organization.token.id,
       tokenName: 'a token',

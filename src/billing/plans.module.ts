@@ -18,4 +18,4 @@ import { SubscriptionsService } from './subscriptions.service.js';
   ],
   exports: [CreditsService, SubscriptionsService],
 })
-export class AccountsModule {}
+export class PlansModule {}
