@@ -8,7 +8,7 @@ const MISSING =
 const REPLACEMENT = '\ufffd';
 
 /** Longer words than a column is wide get places where they may break. */
-const UNBROKEN_MAX_CHARS = 24;
+const UNBROKEN_MAX_CHARS = 18;
 const UNBROKEN = new RegExp(`[^\\s/-]{${UNBROKEN_MAX_CHARS}}(?=[^\\s/-])`, 'gu');
 const MAY_BREAK = '\u200b';
 

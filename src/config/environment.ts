@@ -178,7 +178,7 @@ export class EnvironmentReader {
     const origins = this.list(variable);
     const isOrigin = (text: string): boolean =>
       text === '*' ||
-      (/^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text);
+      (/^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text);
     if (!origins.every(isOrigin)) {
       this.fail(
         variable,

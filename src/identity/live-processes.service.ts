@@ -42,7 +42,7 @@ export class LiveProcessesService implements OnApplicationBootstrap, BeforeAppli
     try {
       this.live = Math.max(1, await this.repository.count(STALE_MS));
     } catch (error) {
-      this.logger.error({ err: error }, 'the live processes could not be counted');
+      this.logger.warn({ err: error }, 'the live processes could not be counted');
     }
   }
 }

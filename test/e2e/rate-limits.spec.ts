@@ -88,10 +88,11 @@ async function newOrganization(limits: Record<string, unknown> = {}): Promise<Or
 async function send(
   to: { readonly url: string; readonly token: string },
   count: number,
+  headers: Record<string, string> = {},
 ): Promise<Response[]> {
   const answers: Response[] = [];
   for (let i = 0; i < count; i += 1) {
-    const answer = await chat(to, ask(MODEL, 'output=3'));
+    const answer = await chat(to, ask(MODEL, 'output=3'), { headers });
     answers.push(new Response(await answer.arrayBuffer(), answer));
   }
   return answers;
@@ -141,6 +142,39 @@ describe('a limit of requests', () => {
     const own = await newToken(organization.slug, { requestsPerMinute: 1 });
     expect(statuses(await send(own, 2))).toEqual([200, 429]);
     expect(statuses(await send(organization, 1))).toEqual([200]);
+  });
+
+  it("is the payer's, whoever's token it is", async () => {
+    const organization = await newOrganization({ requestsPerMinute: 2 });
+    const user = { email: `${organization.slug}@example.com`, name: 'A user' };
+    const { body: made } = await service.api<{ id: string }>('/users', {
+      method: 'POST',
+      body: { ...user, plan: 'pro' },
+    });
+    await service.api(`/organizations/${organization.slug}/members`, {
+      method: 'POST',
+      body: { ...user, role: 'member' },
+    });
+    await service.api(`/users/${made.id}/limits`, {
+      method: 'PUT',
+      body: { monthlySpendLimitUsd: '50.00', payAsYouGo: true, requestsPerMinute: 1 },
+    });
+    const { body: token } = await service.api<{ token: string }>(`/users/${made.id}/tokens`, {
+      method: 'POST',
+      body: { name: 'own' },
+    });
+    const own = { url: service.url, token: token.token };
+    expect(statuses(await send(own, 2))).toEqual([200, 429]);
+    const billed = { 'x-hf-bill-to': organization.slug };
+    expect(statuses(await send(own, 1, billed))).toEqual([200]);
+    expect(statuses(await send(organization, 1))).toEqual([200]);
+    const [refused] = await send(own, 1, billed);
+    expect(refused?.headers.get('ratelimit-policy')).toBe('"minute";q=2;w=60');
+    expect(refused?.status).toBe(429);
+    await setLimits(organization.slug, { requestsPerMinute: 3 });
+    await eventually('the change to reach the token of the user', async () =>
+      (await send(own, 1, billed))[0]?.status === 200 ? true : null,
+    );
   });
 
   it('that refuses takes nothing from the others', async () => {
@@ -277,7 +311,7 @@ describe('the headers of a limited token', () => {
           async () => chat(organization, 'x', { headers: { 'content-type': 'text/plain' } }),
           415,
         ],
-        ['broken upstream', true, async () => chat(organization, ask(MODEL, 'status=500')), 500],
+        ['broken upstream', true, async () => chat(organization, ask(MODEL, 'fault=500')), 500],
       ];
     let left = 60;
     for (const [name, counts, sent, status] of cases) {
@@ -370,31 +404,37 @@ describe('the official client', () => {
 });
 
 describe('what cannot be a limit', () => {
-  it.each([-1, 1.5, '60', true, [], 2 ** 31, 1e300])('%j is 400 and says why', async (bad) => {
-    const { slug } = await newOrganization();
-    const fields = [
-      ['PUT', `/organizations/${slug}/limits`, 'requestsPerMinute'],
-      ['PUT', `/organizations/${slug}/limits`, 'requestsPerDay'],
-      ['POST', `/organizations/${slug}/tokens`, 'requestsPerMinute'],
-    ] as const;
-    for (const [method, path, field] of fields) {
-      const rest =
-        method === 'PUT' ? { monthlySpendLimitUsd: '50.00', payAsYouGo: true } : { name: 'x' };
-      const { status, body } = await service.api(path, { method, body: { ...rest, [field]: bad } });
-      expect([status, (body as Refusal).error]).toMatchObject([
-        400,
-        {
-          code: 'invalid_request',
-          details: [
-            {
-              field,
-              problem: 'must be a whole number from 0 to 1000000000, or null for no limit',
-            },
-          ],
-        },
-      ]);
-    }
-  });
+  it.each([[-1], [1.5], ['60'], [true], [[1]], [2 ** 31], [1e300]])(
+    '%j is 400 and says why',
+    async (bad) => {
+      const { slug } = await newOrganization();
+      const fields = [
+        ['PUT', `/organizations/${slug}/limits`, 'requestsPerMinute'],
+        ['PUT', `/organizations/${slug}/limits`, 'requestsPerDay'],
+        ['POST', `/organizations/${slug}/tokens`, 'requestsPerMinute'],
+      ] as const;
+      for (const [method, path, field] of fields) {
+        const rest =
+          method === 'PUT' ? { monthlySpendLimitUsd: '50.00', payAsYouGo: true } : { name: 'x' };
+        const { status, body } = await service.api(path, {
+          method,
+          body: { ...rest, [field]: bad },
+        });
+        expect([status, (body as Refusal).error]).toMatchObject([
+          400,
+          {
+            code: 'invalid_request',
+            details: [
+              {
+                field,
+                problem: 'must be a whole number from 0 to 1000000000, or null for no limit',
+              },
+            ],
+          },
+        ]);
+      }
+    },
+  );
 });
 
 describe('several processes', () => {

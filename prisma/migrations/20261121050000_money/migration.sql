@@ -166,7 +166,7 @@ CREATE TABLE "invoices" (
     CONSTRAINT "invoices_pkey" PRIMARY KEY ("id"),
     CONSTRAINT "invoices_account_fkey" FOREIGN KEY ("account_id") REFERENCES "accounts"("id") ON DELETE RESTRICT ON UPDATE CASCADE,
     CONSTRAINT "invoices_state" CHECK (state IN ('finalized', 'paid', 'void', 'uncollectible')),
-    CONSTRAINT "invoices_amounts" CHECK (total_cents >= 0 AND paid_cents >= 0 AND credited_cents >= 0 AND paid_cents + credited_cents <= total_cents),
+    CONSTRAINT "invoices_amounts" CHECK (paid_cents BETWEEN 0 AND total_cents AND credited_cents BETWEEN 0 AND total_cents),
     CONSTRAINT "invoices_sum" CHECK (exact_sum_pico_usd = total_cents::numeric * 10000000000 + carried_pico_usd)
 );
 CREATE UNIQUE INDEX "invoices_one_per_period" ON "invoices" (account_id, period);
