@@ -29,7 +29,8 @@ const STOP_WAIT_MAX_MS = 3_000;
 export class AlertDeliveryService implements OnModuleDestroy {
   private readonly secrets: SecretBox;
   private readonly running = new Map<string, number>();
-  private draining: Promise<void> | null = null;
+  private readonly workers = new Set<Promise<void>>();
+  private claiming: Promise<unknown> = Promise.resolve();
   private isMoreDue = false;
   private isStopping = false;
   /** Moves on with the process's own clock while deliveries are under way. */
@@ -54,52 +55,80 @@ export class AlertDeliveryService implements OnModuleDestroy {
     });
   }
 
-  /** Makes every attempt that is due; resolves when none is left that this process could make. */
+  /** Makes every attempt that is due; resolves when this process has none under way or to make. */
   async deliverDue(at: Date): Promise<void> {
-    if (this.draining === null) this.startedAt = { time: at.getTime(), mark: performance.now() };
-    else if (at > this.now()) this.startedAt = { time: at.getTime(), mark: performance.now() };
-    this.isMoreDue = true;
-    this.draining ??= this.drain().finally(() => {
-      this.draining = null;
-    });
-    await this.draining;
+    if (this.workers.size === 0 || at > this.now()) {
+      this.startedAt = { time: at.getTime(), mark: performance.now() };
+    }
+    this.isMoreDue = !this.addWorker();
+    let failure: PromiseRejectedResult | null = null;
+    while (this.workers.size > 0) {
+      const ends = await Promise.allSettled([...this.workers]);
+      failure ??= ends.find((end) => end.status === 'rejected') ?? null;
+    }
+    if (failure !== null) throw failure.reason;
   }
 
   async onModuleDestroy(): Promise<void> {
     this.isStopping = true;
     const giveUp = new Promise((wake) => setTimeout(wake, STOP_WAIT_MAX_MS).unref());
-    await Promise.race([this.draining?.catch(() => undefined), giveUp]);
+    await Promise.race([Promise.allSettled([...this.workers]), giveUp]);
   }
 
-  private async drain(): Promise<void> {
-    while (this.isMoreDue && !this.isStopping) {
-      this.isMoreDue = false;
-      const workers = await Promise.allSettled(Array.from({ length: AT_ONCE }, () => this.work()));
-      for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
-    }
+  /** False when as many as may are at work. */
+  private addWorker(): boolean {
+    if (this.workers.size >= AT_ONCE) return false;
+    const worker = this.work();
+    this.workers.add(worker);
+    const leave = (): void => {
+      this.workers.delete(worker);
+    };
+    worker.then(leave, leave);
+    return true;
   }
 
+  /** Makes one attempt after the other; who finds something to do calls one more to look for more. */
   private async work(): Promise<void> {
     while (!this.isStopping) {
-      const at = this.now();
-      const busy = [...this.running].filter(([, count]) => count >= AT_ONCE_PER_ACCOUNT);
-      const lease = new Date(at.getTime() + LEASE_MS);
-      const claim = await this.deliveries.claim(
-        at,
-        lease,
-        busy.map(([accountId]) => accountId),
-      );
-      if (claim === null) return;
-      const { accountId } = claim.alert;
-      this.running.set(accountId, (this.running.get(accountId) ?? 0) + 1);
+      const claim = await this.claim();
+      if (claim === null) {
+        // Something became due while every worker was at work: this one was just too early.
+        if (!this.isMoreDue) return;
+        this.isMoreDue = false;
+        continue;
+      }
+      this.addWorker();
       try {
         await this.attempt(claim);
       } finally {
-        const left = (this.running.get(accountId) ?? 1) - 1;
-        if (left === 0) this.running.delete(accountId);
-        else this.running.set(accountId, left);
+        this.countRunning(claim.alert.accountId, -1);
       }
     }
+  }
+
+  /** One after the other: the next one knows whose share is used up. */
+  private claim(): Promise<ClaimedDelivery | null> {
+    const mine = this.claiming.then(() => this.claimNext());
+    this.claiming = mine.catch(() => null);
+    return mine;
+  }
+
+  private async claimNext(): Promise<ClaimedDelivery | null> {
+    const at = this.now();
+    const busy = [...this.running].filter(([, count]) => count >= AT_ONCE_PER_ACCOUNT);
+    const claim = await this.deliveries.claim(
+      at,
+      new Date(at.getTime() + LEASE_MS),
+      busy.map(([accountId]) => accountId),
+    );
+    if (claim !== null) this.countRunning(claim.alert.accountId, 1);
+    return claim;
+  }
+
+  private countRunning(accountId: string, more: 1 | -1): void {
+    const count = (this.running.get(accountId) ?? 0) + more;
+    if (count === 0) this.running.delete(accountId);
+    else this.running.set(accountId, count);
   }
 
   private async attempt(claim: ClaimedDelivery): Promise<void> {

@@ -73,7 +73,8 @@ export class AlertSettingsRepository {
       );
       await writeAudit(tx, actor, at, {
         action: 'alerts.update',
-        subject: `account:${account.slug}`,
+        // The slug of a user's own account says that it is one.
+        subject: account.slug.includes(':') ? account.slug : `organization:${account.slug}`,
         before: auditStateOf(before),
         after: { ...auditStateOf(settings), isWebhookSecretNew: isSecretNew },
       });

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { uuidv7 } from 'uuidv7';
 import { writeAudit } from '../database/audit.js';
 import { DatabaseService } from '../database/database.service.js';
-import { topUp, type BudgetRow } from '../domain/budget-rows.js';
+import { coverTransfers, topUp, type BudgetRow } from '../domain/budget-rows.js';
 import type { ClosedPeriodBooks, CorrectionPlan } from '../domain/corrections.js';
 import type { Grant, GrantKind } from '../domain/credits.js';
 import { formatUsd } from '../domain/money.js';
@@ -90,7 +90,6 @@ export class CorrectionsRepository {
       }
       const id = uuidv7();
       const openPeriod = await readOpenPeriod(tx, accountId);
-      const books = await readClosedBooks(tx, accountId, request.period);
       await writeAudit(tx, actor, at, {
         action: 'correction.create',
         subject: `account:${accountId}`,
@@ -103,12 +102,17 @@ export class CorrectionsRepository {
           requestId: request.requestId,
         },
       });
-      const locked = await readBudget(tx, accountId, 'settlements');
-      const granted = topUp(locked, periodOf(at), at, uuidv7);
-      if (granted.grants.length > 0) await writeGranted(tx, granted, MONTHLY);
-      const plan = decide(granted.row, { period: openPeriod, books });
+      let row = await readBudget(tx, accountId, 'settlements');
+      const books = await readPeriodBooks(tx, accountId, request.period);
+      for (const period of new Set([request.period, periodOf(at)])) {
+        const granted = topUp(row, period, at, uuidv7);
+        if (granted.grants.length > 0) await writeGranted(tx, granted, MONTHLY);
+        row = granted.row;
+      }
+      const plan = decide(row, { period: openPeriod, books });
       const transfers = transfersOf(accountId, id, request, plan, at);
-      await postTransfers(tx, transfers);
+      const covering = coverTransfers(accountId, plan.covers, { at, newId: uuidv7, cause: id });
+      await postTransfers(tx, [...transfers, ...covering]);
       const correction = correctionOf(id, request, plan, at);
       await insertCorrection(tx, accountId, correction, {
         actor: actor.name,
@@ -188,8 +192,11 @@ export async function readOpenPeriod(tx: Transaction, accountId: string): Promis
     : nextPeriod(record.closed_through);
 }
 
-/** What the ledger tells of a closed period, with what corrections have made of it since. */
-async function readClosedBooks(
+/**
+ * What the ledger tells of a period, with what corrections have made of it. Under the lock of the
+ * budget: of an open period a settlement may come between.
+ */
+async function readPeriodBooks(
   tx: Transaction,
   accountId: string,
   period: string,
@@ -197,7 +204,8 @@ async function readClosedBooks(
   const [sums] = await tx.$queryRawUnsafe<{ unused: string; owed: string }[]>(
     `SELECT
        (coalesce(sum(amount_pico_usd) FILTER (WHERE kind = 'expiry' AND debit = 'plan_credit:' || $1 || ':' || $2), 0)
-        - coalesce(sum(amount_pico_usd) FILTER (WHERE kind = 'correction' AND debit = 'promo_cost'), 0))::text AS unused,
+        - coalesce(sum(amount_pico_usd) FILTER (WHERE kind = 'correction' AND debit = 'promo_cost'), 0)
+        + coalesce(sum(amount_pico_usd) FILTER (WHERE kind = 'correction' AND credit = 'promo_cost'), 0))::text AS unused,
        (coalesce(sum(amount_pico_usd) FILTER (WHERE kind IN ('settlement', 'correction') AND debit LIKE 'unbilled:%'), 0)
         - coalesce(sum(amount_pico_usd) FILTER (WHERE kind IN ('covered', 'taken_back', 'correction') AND credit LIKE 'unbilled:%'), 0))::text AS owed
      FROM ledger_transfers WHERE account_id = $1::text::uuid AND period = $2::text::bpchar`,

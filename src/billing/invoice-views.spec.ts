@@ -202,6 +202,8 @@ describe('the page', () => {
       requestsHref: ({ model }) => (model === undefined ? null : `/app/requests?model=${model}&x`),
     });
     expect(linked).toContain('<a href="/app/requests?model=org/model&amp;x">1,234 requests</a>');
+    const broken = invoiceHtml(document(), { requestsHref: () => "\"><img onerror='x'>" });
+    expect(broken).toContain('href="&quot;&gt;&lt;img onerror=&#39;x&#39;&gt;"');
   });
 
   it('offers no payment but over http(s), nor of what is not open', () => {

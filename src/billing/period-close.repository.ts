@@ -128,7 +128,7 @@ export class PeriodCloseRepository {
         return { kind: 'closed_before', state };
       }
       if (state.open + state.pending > 0) return { kind: 'blocked', state };
-      await grantOf(tx, accountId, period, at);
+      await grantOf(tx, before, period, at);
       const input = await readInput(tx, accountId, period);
       const decision = decide(input);
       const invoice = decision.closed.hasInvoice
@@ -150,7 +150,7 @@ export class PeriodCloseRepository {
       });
       await postTransfers(tx, transfers);
       const releasedPicoUsd = await releaseUnpriced(tx, accountId, period);
-      await writeBudget(tx, closedRow(row, period, decision.closed, releasedPicoUsd));
+      await writeBudget(tx, closedRow(row, period, releasedPicoUsd));
       return { kind: 'closed', state };
     });
   }
@@ -169,14 +169,18 @@ async function readInput(tx: Transaction, accountId: string, period: string): Pr
   return { facts, row, customer: await readCustomer(tx, accountId) };
 }
 
-/** A period's plan grant exists even when nobody asked for it: it expires at the close. */
+/**
+ * A period's plan grant exists even when nobody asked for it: it expires at the close. Only an
+ * account that settled nothing in the period lacks it, and is locked this early for it.
+ */
 async function grantOf(
   tx: Transaction,
-  accountId: string,
+  before: BudgetRow,
   period: string,
   at: Date,
 ): Promise<void> {
-  const row = await readBudget(tx, accountId, 'settlements');
+  if (topUp(before, period, at, uuidv7).grants.length === 0) return;
+  const row = await readBudget(tx, before.subjectId, 'settlements');
   const granted = topUp(row, period, at, uuidv7);
   if (granted.grants.length === 0) return;
   await writeGranted(tx, granted, {

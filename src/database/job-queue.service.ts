@@ -66,6 +66,7 @@ export class JobQueueService {
   private observer: JobQueueObserver = { trouble: () => undefined };
   private readonly queries = new Set<Promise<unknown>>();
   private readonly running = new Set<string>();
+  private readonly workers = new Map<string, string>();
 
   constructor(
     private readonly database: DatabaseService,
@@ -107,9 +108,11 @@ export class JobQueueService {
     await this.closePool();
   }
 
-  /** Asks for a run as soon as some process is free; one that waits already is enough. */
+  /** Asks for a run now, in this process if it is free; one that waits already is enough. */
   async request(name: string): Promise<void> {
     await this.boss?.send(name, {});
+    const worker = this.workers.get(name);
+    if (worker !== undefined) this.boss?.notifyWorker(worker);
   }
 
   private attempt(jobs: readonly QueuedJob[], attempts: number): void {
@@ -164,7 +167,8 @@ export class JobQueueService {
   }
 
   private async takeRunsOf(boss: Boss, job: QueuedJob): Promise<void> {
-    await boss.work(job.name, { pollingIntervalSeconds: this.timing.pollEveryS }, async () => {
+    const options = { pollingIntervalSeconds: this.timing.pollEveryS };
+    const worker = await boss.work(job.name, options, async () => {
       // Rejected means given back: what is stopping, or still at the run before, starts no other.
       if (this.isStopping) throw new Error('the process is stopping');
       if (this.running.has(job.name)) throw new Error('the run before has not ended');
@@ -175,6 +179,7 @@ export class JobQueueService {
         this.running.delete(job.name);
       }
     });
+    this.workers.set(job.name, worker);
   }
 
   /** Runs `work` while no other process installs; the lock ends with its connection. */

@@ -9,6 +9,7 @@ import {
   type CreditState,
   type Grant,
   type GrantKind,
+  type GrantPart,
 } from './credits.js';
 import { unbilled, type Transfer, type TransferKind } from './ledger.js';
 import { type PicoUsd } from './money.js';
@@ -111,7 +112,8 @@ export function rolledTo(row: BudgetRow, period: string): BudgetRow {
 
 /**
  * Makes the plan grant that a period is entitled to and does not have yet, and lets it cover what
- * the period already owes. Nothing when the period has it, or is closed.
+ * the period already owes. Nothing when the period has it, or is closed. A grant that is made after
+ * its period ended, by a late settlement or the close, was granted in the period all the same.
  */
 export function topUp(row: BudgetRow, period: string, at: Date, newId: () => string): Granted {
   const due = isClosedIn(row, period) ? null : planGrantDue(row.credit, period);
@@ -123,11 +125,12 @@ export function topUp(row: BudgetRow, period: string, at: Date, newId: () => str
     amountPicoUsd: due.amountPicoUsd,
     period,
     entitlementPicoUsd: due.entitlementPicoUsd,
-    grantedAt: at,
+    grantedAt: at < due.expiresAt ? at : new Date(due.expiresAt.getTime() - 1),
     expiresAt: due.expiresAt,
   };
-  const credit = withPlanGrant(row.credit, period, due, { id: grant.id, at });
-  return covered({ ...row, credit }, grant, [period], newId);
+  const made = { id: grant.id, at: grant.grantedAt };
+  const credit = withPlanGrant(row.credit, period, due, made);
+  return granted({ ...row, credit }, grant, at, newId);
 }
 
 /** Adds a promotional or prepaid grant and lets it cover what open periods already owe. */
@@ -142,8 +145,35 @@ export function addGrant(
     ...rolled.credit,
     grants: withGrant(rolled.credit.grants, liveGrantOf(grant)),
   };
-  const periods = [previousPeriod(rolled.period), rolled.period];
-  return covered({ ...rolled, credit }, grant, periods, newId);
+  return granted({ ...rolled, credit }, grant, grant.grantedAt, newId);
+}
+
+/** Part of a grant that covers what was settled before it was there. */
+export interface Cover {
+  readonly period: string;
+  readonly part: GrantPart;
+}
+
+/**
+ * Lets credit that has become usable cover what the open periods owe, the earlier first: afterwards
+ * no period has both uncovered cost and usable credit.
+ */
+export function coverOwed(row: BudgetRow): {
+  readonly row: BudgetRow;
+  readonly covers: readonly Cover[];
+} {
+  let next = row;
+  const covers: Cover[] = [];
+  for (const period of [previousPeriod(row.period), row.period]) {
+    const owed = isClosedIn(next, period) ? 0n : usedIn(next, period);
+    const { grants, burns } = burnDown(owed, next.credit.grants, period);
+    for (const part of burns) {
+      next = spend(next, period, 0n, -part.amountPicoUsd);
+      covers.push({ period, part });
+    }
+    if (burns.length > 0) next = { ...next, credit: { ...next.credit, grants } };
+  }
+  return { row: next, covers };
 }
 
 function liveGrantOf(grant: NewGrant): Grant {
@@ -167,46 +197,42 @@ const GRANTED_BY: Readonly<Record<GrantKind, { kind: TransferKind; debit: string
 };
 
 /** The transfer of the grant itself, and of what it covers at once, period by period. */
-function covered(
-  row: BudgetRow,
-  grant: NewGrant,
-  periods: readonly string[],
-  newId: () => string,
-): Granted {
+function granted(row: BudgetRow, grant: NewGrant, at: Date, newId: () => string): Granted {
+  const { accountId } = grant;
   const { kind, debit } = GRANTED_BY[grant.kind];
-  const common = { createdAt: grant.grantedAt, accountId: grant.accountId };
-  const transfers: Transfer[] = [
-    {
-      ...common,
-      id: newId(),
-      period: grant.period ?? row.period,
-      kind,
-      debit,
-      credit: creditAccountOf(grant.accountId, grant),
-      amountPicoUsd: grant.amountPicoUsd,
-      grantId: grant.id,
-      idempotencyId: `grant:${grant.id}`,
-    },
-  ];
-  let next = row;
-  for (const period of periods) {
-    const owed = isClosedIn(next, period) ? 0n : usedIn(next, period);
-    const { grants, burns } = burnDown(owed, next.credit.grants, period);
-    for (const part of burns) {
-      next = spend(next, period, 0n, -part.amountPicoUsd);
-      transfers.push({
-        ...common,
-        id: newId(),
-        period,
-        kind: 'covered',
-        debit: creditAccountOf(grant.accountId, part),
-        credit: unbilled(grant.accountId, period),
-        amountPicoUsd: part.amountPicoUsd,
-        grantId: part.grantId,
-        idempotencyId: `cover:${grant.id}:${period}:${part.grantId}`,
-      });
-    }
-    next = { ...next, credit: { ...next.credit, grants } };
-  }
-  return { row: next, grants: [grant], transfers };
+  const made: Transfer = {
+    id: newId(),
+    createdAt: at,
+    period: grant.period ?? row.period,
+    kind,
+    debit,
+    credit: creditAccountOf(accountId, grant),
+    amountPicoUsd: grant.amountPicoUsd,
+    accountId,
+    grantId: grant.id,
+    idempotencyId: `grant:${grant.id}`,
+  };
+  const { row: next, covers } = coverOwed(row);
+  const covering = coverTransfers(accountId, covers, { at, newId, cause: grant.id });
+  return { row: next, grants: [grant], transfers: [made, ...covering] };
+}
+
+/** @param by when, and the business fact that made the credit usable. */
+export function coverTransfers(
+  accountId: string,
+  covers: readonly Cover[],
+  by: { readonly at: Date; readonly newId: () => string; readonly cause: string },
+): readonly Transfer[] {
+  return covers.map(({ period, part }) => ({
+    id: by.newId(),
+    createdAt: by.at,
+    period,
+    kind: 'covered',
+    debit: creditAccountOf(accountId, part),
+    credit: unbilled(accountId, period),
+    amountPicoUsd: part.amountPicoUsd,
+    accountId,
+    grantId: part.grantId,
+    idempotencyId: `cover:${by.cause}:${period}:${part.grantId}`,
+  }));
 }

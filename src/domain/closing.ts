@@ -203,19 +203,16 @@ export function closingTransfers(
 }
 
 /**
- * The budget after the close: the credit as the close left it, and the period closed for good. Holds
- * of events that wait for a price are released; a row of the period itself moves on to the next.
+ * The budget after the close, of the row as it is under the lock: the next period may have burned and
+ * been granted credit while the close was computed. Holds of events that wait for a price are
+ * released; a row of the period itself moves on to the next.
  */
-export function closedRow(
-  row: BudgetRow,
-  period: string,
-  { credit }: ClosedPeriod,
-  releasedPicoUsd: PicoUsd,
-): BudgetRow {
-  const rolled = rolledTo(row, nextPeriod(period));
+export function closedRow(row: BudgetRow, period: string, releasedPicoUsd: PicoUsd): BudgetRow {
+  const next = nextPeriod(period);
+  const rolled = rolledTo(row, next);
   return {
     ...rolled,
-    credit: credit.state,
+    credit: closeCredit(row.credit, period, next).state,
     closedThrough: period,
     heldPicoUsd: rolled.heldPicoUsd === null ? null : rolled.heldPicoUsd - releasedPicoUsd,
   };

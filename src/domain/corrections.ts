@@ -1,4 +1,11 @@
-import { isClosedIn, spend, usedIn, type BudgetRow } from './budget-rows.js';
+import {
+  coverOwed,
+  isClosedIn,
+  spend,
+  usedIn,
+  type BudgetRow,
+  type Cover,
+} from './budget-rows.js';
 import {
   burnDown,
   creditAccountOf,
@@ -12,11 +19,11 @@ import {
 import { unbilled, type LedgerAccount } from './ledger.js';
 import { type PicoUsd } from './money.js';
 
-/** What an account's closed period has left for late facts, as the ledger tells it. */
+/** What an account's period has left for late facts, as the ledger tells it. */
 export interface ClosedPeriodBooks {
-  /** Plan credit that expired unused, less what corrections have taken of it since. */
+  /** Plan credit that expired unused, with what corrections have taken of it and given back since. */
   readonly unusedPlanCreditPicoUsd: PicoUsd;
-  /** Pay-as-you-go of the period, its corrections included. */
+  /** Pay-as-you-go of the period, its corrections included; also of one that is open. */
   readonly payAsYouGoPicoUsd: PicoUsd;
   /** Promotional and prepaid grants that the period burned, with what it burned of each. */
   readonly burned: readonly { readonly grant: Grant; readonly burnedPicoUsd: PicoUsd }[];
@@ -39,6 +46,8 @@ export interface CorrectionPlan {
   readonly linePicoUsd: PicoUsd;
   /** What we bear of an upward correction. */
   readonly absorbedPicoUsd: PicoUsd;
+  /** What credit that was given back covers at once. */
+  readonly covers: readonly Cover[];
   readonly row: BudgetRow;
 }
 
@@ -89,6 +98,7 @@ export function planUpward(
     landsIn,
     linePicoUsd: owedPicoUsd + ownCreditPicoUsd,
     absorbedPicoUsd,
+    covers: [],
     row: { ...row, credit: { ...row.credit, grants } },
   };
 
@@ -117,8 +127,7 @@ export function planDownward(
   };
   const isClosed = isClosedIn(row, period);
   const landsIn = isClosed ? open.period : period;
-  const owed = isClosed ? open.books.payAsYouGoPicoUsd : usedIn(row, period);
-  const givenPicoUsd = min(rest, owed);
+  const givenPicoUsd = min(rest, open.books.payAsYouGoPicoUsd);
   give(unbilled(subjectId, landsIn), givenPicoUsd);
   let next = row;
   let ownCreditPicoUsd = 0n;
@@ -130,7 +139,10 @@ export function planDownward(
       if (amount > 0n) next = restored(next, grant, amount);
     }
   } else {
-    next = spend(next, period, 0n, -givenPicoUsd);
+    // Corrections do not count as used: what earlier ones had charged goes back first.
+    const used = usedIn(next, period);
+    const corrected = open.books.payAsYouGoPicoUsd - used;
+    if (givenPicoUsd > corrected) next = spend(next, period, 0n, corrected - givenPicoUsd);
     const { grants, burns } = unburn(rest, next.credit.grants, period);
     next = { ...next, credit: { ...next.credit, grants } };
     for (const part of burns) {
@@ -139,12 +151,14 @@ export function planDownward(
     }
   }
   give('promo_cost', rest);
+  const covered = coverOwed(next);
   return {
     parts,
     landsIn,
     linePicoUsd: -(givenPicoUsd + ownCreditPicoUsd),
     absorbedPicoUsd: 0n,
-    row: next,
+    covers: covered.covers,
+    row: covered.row,
   };
 }
 

@@ -135,7 +135,7 @@ describe('the line of a group of usage', () => {
   });
 
   it('has no parts where the provider stated the cost, or nothing has a price', () => {
-    const stated = usageLine({ ...group, priceRows: [], costPicoUsd: 42n, isCostStated: true });
+    const stated = usageLine({ ...group, costPicoUsd: 42n, isCostStated: true });
     expect(stated).toMatchObject({ parts: null, exactPicoUsd: 42n });
     expect(usageLine({ ...group, priceRows: [], costPicoUsd: 42n })).toMatchObject({
       parts: null,

@@ -133,8 +133,8 @@ export interface InvoiceTotal {
 export function totalOf(lines: readonly InvoiceLine[], minimumPicoUsd: PicoUsd): InvoiceTotal {
   const exactSumPicoUsd = sumOf(lines);
   const cents = flooredCents(exactSumPicoUsd);
-  const isAskedFor = cents >= 0n && cents * PICO_USD_PER_CENT >= minimumPicoUsd;
-  const totalCents = isAskedFor ? cents : 0n;
+  // A negative sum is under any minimum.
+  const totalCents = cents * PICO_USD_PER_CENT < minimumPicoUsd ? 0n : cents;
   const carriedPicoUsd = exactSumPicoUsd - totalCents * PICO_USD_PER_CENT;
   return { exactSumPicoUsd, totalCents, carriedPicoUsd };
 }

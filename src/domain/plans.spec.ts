@@ -129,6 +129,13 @@ describe('plan fees', () => {
     ]);
   });
 
+  it('have no line of 0 for what days leave nothing of', () => {
+    const cheap = plan('cheap', 30n, 0n, false);
+    const changes = [from('2026-05-31T10:00:00Z', cheap)];
+    expect(planFees(changes, '2026-05')).toEqual([]);
+    expect(planFees(changes, '2026-06')).toMatchObject([{ amountPicoUsd: 30n }]);
+  });
+
   it('have a line for the difference of each upgrade inside the month', () => {
     const changes = [
       from('2026-03-10T10:00:00Z', PRO),

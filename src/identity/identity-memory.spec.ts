@@ -62,6 +62,20 @@ describe('the memory of tokens', () => {
     expect(memory.get('c', 0)).toBeUndefined();
   });
 
+  it('forgets with an account also the tokens of users who belong to it', () => {
+    const memory = new IdentityMemory();
+    const payer = { ...identity('1', 'employer'), slug: 'employer' };
+    const own = { ...identity('2', 'own'), memberships: new Map([['employer', payer]]) };
+    memory.remember('a', own, 0);
+    memory.remember('b', identity('3', 'stranger'), 0);
+    memory.forget('employer');
+    expect(memory.get('a', 0)).toBeUndefined();
+    expect(memory.get('b', 0)).toBeTruthy();
+    memory.remember('a', own, 0);
+    memory.forget('own');
+    expect(memory.get('a', 0)).toBeUndefined();
+  });
+
   it('is bounded: what was unused for longest goes first', () => {
     const memory = new IdentityMemory();
     for (let index = 0; index < 50_000; index += 1) {

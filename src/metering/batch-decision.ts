@@ -1,5 +1,6 @@
 import { admitBatch, type Refused } from '../domain/admission.js';
 import {
+  coverOwed,
   isClosedIn,
   rolledTo,
   spend,
@@ -141,6 +142,18 @@ class BatchBook {
     return row;
   }
 
+  /** Lets credit that was given back cover what other open periods owe. */
+  coverOwed(accountId: string): void {
+    const { row, covers } = coverOwed(this.row(accountId));
+    if (covers.length === 0) return;
+    this.set(row);
+    for (const { period, part } of covers) {
+      const credit = creditAccountOf(accountId, part);
+      const owed = unbilled(accountId, period);
+      this.post('covered', accountId, period, credit, owed, part.amountPicoUsd, part.grantId);
+    }
+  }
+
   /** Adds to the batch's one transfer of this kind between these accounts; answers with its id. */
   post(
     kind: TransferKind,
@@ -261,6 +274,7 @@ function takeBack(settlement: Settlement, book: BatchBook): EndedEvent {
     throw new Error(`journal: event ${event.id} was charged more than is known`);
   if (burns.length > 0) book.set({ ...row, credit: { ...row.credit, grants } });
   spendInScope(book, event, 0n, -fromOwed, -chargedBeforePicoUsd);
+  if (burns.length > 0) book.coverOwed(accountId);
   const payable = providerPayable(event.upstream, ending.provider);
   const back = (credit: string, amount: PicoUsd, part: GrantPart | null): string[] =>
     amount === 0n

@@ -158,11 +158,15 @@ begun AS (
 )
 SELECT (SELECT count(*) FROM closed)::int AS closed, (SELECT count(*) FROM charged)::int AS charged`;
 
-/** An ended event changes its state (a late settlement, a price that arrived, a charge taken back). */
+/**
+ * An ended event changes its state (a late settlement, a price that arrived, a charge taken back).
+ * One that was released holds nothing, also when it then waits for a price.
+ */
 const RESTATE_SQL = `
 WITH next AS (SELECT * FROM ${unnestOf(RESTATED_COLUMNS, 'n', 1)}),
 restated AS (
-  UPDATE usage_events u SET ${assignmentsFrom('n')}, transfer_ids = coalesce(u.transfer_ids, '{}') || n.transfer_ids::uuid[]
+  UPDATE usage_events u SET ${assignmentsFrom('n')}, hold_pico_usd = CASE WHEN n.was = 'released' AND n.state = 'unpriced' THEN 0 ELSE u.hold_pico_usd END,
+    transfer_ids = coalesce(u.transfer_ids, '{}') || n.transfer_ids::uuid[]
   FROM next n WHERE u.id = n.id AND u.state = n.was
   RETURNING u.id, u.upstream, u.provider, u.provider_request_id, u.state
 ),

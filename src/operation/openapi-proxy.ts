@@ -26,6 +26,10 @@ const ANSWER_HEADERS: Headers = {
   'x-tollgate-attempts': header('Calls made to providers.'),
   'x-tollgate-max-tokens': header('The maximum of output tokens, when we wrote one.'),
   'x-tollgate-cost-usd': header('What the request cost, when that is known before the body.'),
+  RateLimit: header(
+    'Of a token or payer with limits of requests: what is left of the window (`r`) and its seconds (`t`), as in `"minute";r=59;t=42`.',
+  ),
+  'RateLimit-Policy': header('The limits: requests (`q`) in a window of so many seconds (`w`).'),
   'x-should-retry': header('`false`: trying again cannot help; `true`: it can.'),
 };
 

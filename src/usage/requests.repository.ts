@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { arrayText } from '../database/columns.js';
 import { DatabaseService } from '../database/database.service.js';
 import {
   type EventListQuery,
@@ -148,6 +149,12 @@ const FIND_SQL = shownSql(
   NEWEST_FIRST,
 );
 
+/** Some requests of one account, in the order of the list of ids. */
+const FIND_MANY_SQL = shownSql(
+  `SELECT ${ENDED} FROM usage_events e WHERE e.id = ANY($1::text::uuid[]) AND e.account_id = $2::uuid`,
+  'array_position($1::text::uuid[], r.id)',
+);
+
 const BY_ID = 'r.id DESC';
 const OPEN_BY_ID = `(SELECT ${OPEN} FROM open_events o WHERE o.id < $1::uuid ORDER BY o.id DESC LIMIT $2::bigint)`;
 const undecided = UNDECIDED_STATES.map((state) => `'${state}'`).join(', ');
@@ -270,6 +277,13 @@ export class RequestsRepository {
   async find(id: string, accountId: string | null): Promise<EventRecord | null> {
     const [row] = await this.database.prisma.$queryRawUnsafe<EventRow[]>(FIND_SQL, id, accountId);
     return row === undefined ? null : recordOf(row);
+  }
+
+  /** Ended requests of an account by their ids, in that order; what is not its is left out. */
+  async findMany(ids: readonly string[], accountId: string): Promise<readonly EventRecord[]> {
+    const { prisma } = this.database;
+    const rows = await prisma.$queryRawUnsafe<EventRow[]>(FIND_MANY_SQL, arrayText(ids), accountId);
+    return rows.map(recordOf);
   }
 
   async listByState({ state, afterId, limit }: EventStateQuery): Promise<readonly EventRecord[]> {

@@ -64,6 +64,11 @@ export class RequestsService {
   async find(id: string, accountId: string | null): Promise<EventRecord | null> {
     return isUuid(id) ? this.requests.find(id, accountId) : null;
   }
+
+  /** Ended requests of an account by their ids, in that order. */
+  async findMany(ids: readonly string[], accountId: string): Promise<readonly EventRecord[]> {
+    return ids.length === 0 ? [] : this.requests.findMany(ids, accountId);
+  }
 }
 
 function same(event: EventRecord): EventRecord {

@@ -5,8 +5,6 @@ import { CurrentCaller, type Caller } from '../http/caller.js';
 import { AccountAccess } from '../identity/account-access.js';
 import { AccountController, PathAccount, type AccountRef } from '../identity/account-path.js';
 import { CallerGuard } from '../identity/caller.guard.js';
-import { BalanceAnswer } from './balance.dto.js';
-import { BalanceService } from './balance.service.js';
 import type { JsonOf } from './json-of.js';
 import { type TaggedQuery, TaggedQueryPipe } from './query-rules.js';
 import { RequestsQuery, UsageEventPage } from './requests.dto.js';
@@ -16,7 +14,7 @@ import { usageEventAnswer } from './usage-event.js';
 import { UsageAnswer, UsageQuery } from './usage.dto.js';
 import { UsageService } from './usage.service.js';
 
-/** What an account used and can still spend. */
+/** What an account used. */
 @DocumentedApi('usage')
 @UseGuards(CallerGuard)
 @AccountController()
@@ -25,7 +23,6 @@ export class UsageController {
     private readonly access: AccountAccess,
     private readonly usage: UsageService,
     private readonly requests: RequestsService,
-    private readonly balances: BalanceService,
   ) {}
 
   @Get('usage')
@@ -62,20 +59,5 @@ export class UsageController {
     const { id } = await this.access.require(caller, path, 'usage.read');
     const { data, nextCursor } = await this.requests.list(id, query);
     return { data: data.map(usageEventAnswer), nextCursor };
-  }
-
-  @Get('balance')
-  @ApiOperation({
-    summary: 'Balance of an account',
-    description:
-      'Spent, held and left in the current UTC month. Scope `usage.read` or `billing.read`.',
-  })
-  @ApiOkResponse({ type: BalanceAnswer })
-  async balance(
-    @PathAccount() path: AccountRef,
-    @CurrentCaller() caller: Caller,
-  ): Promise<JsonOf<BalanceAnswer>> {
-    const { id } = await this.access.require(caller, path, ['usage.read', 'billing.read']);
-    return this.balances.balanceOf(id, new Date());
   }
 }

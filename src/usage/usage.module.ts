@@ -2,8 +2,6 @@ import { Module } from '@nestjs/common';
 import { DatabaseModule } from '../database/database.module.js';
 import { HttpModule } from '../http/http.module.js';
 import { IdentityModule } from '../identity/identity.module.js';
-import { BalanceRepository } from './balance.repository.js';
-import { BalanceService } from './balance.service.js';
 import { RequestsController } from './requests.controller.js';
 import { RequestsRepository } from './requests.repository.js';
 import { RequestsService } from './requests.service.js';
@@ -17,13 +15,11 @@ import { UsageService } from './usage.service.js';
   imports: [DatabaseModule, HttpModule, IdentityModule],
   controllers: [UsageController, RequestsController],
   providers: [
-    BalanceRepository,
-    BalanceService,
     RequestsRepository,
     RequestsService,
     UsageService,
     { provide: UsageAggregates, useClass: UsageRepository },
   ],
-  exports: [BalanceService, RequestsService, UsageService],
+  exports: [RequestsService, UsageService],
 })
 export class UsageModule {}

@@ -108,12 +108,6 @@ async function addEmployer(
   return { slug, accountId, memberId };
 }
 
-async function setLimit(path: string, usd: string): Promise<void> {
-  const body = { monthlySpendLimitUsd: usd, payAsYouGo: true };
-  const { status } = await service.api(`${path}/limits`, { method: 'PUT', body });
-  expect(status).toBe(200);
-}
-
 function send(
   caller: { readonly url: string; readonly token: string },
   billTo: string | null,
@@ -477,10 +471,20 @@ async function countEvents(): Promise<string | undefined> {
   return row?.count;
 }
 
-/** Status, headers and body, without what is new on every answer: its id and the time of day. */
+/**
+ * Status, headers and body, without what is new on every answer (its id, the time of day) or of the
+ * connection (kept when the body had arrived by then).
+ */
 async function wholeAnswer(response: Response): Promise<string> {
-  const ids = ['x-request-id', 'request-id', 'inference-id'];
-  const headers = [...response.headers].filter(([name]) => name !== 'date' && !ids.includes(name));
+  const passing = [
+    'x-request-id',
+    'request-id',
+    'inference-id',
+    'date',
+    'connection',
+    'keep-alive',
+  ];
+  const headers = [...response.headers].filter(([name]) => !passing.includes(name));
   return `${response.status}\n${headers.map(([name, value]) => `${name}: ${value}`).join('\n')}\n${await response.text()}`;
 }
 

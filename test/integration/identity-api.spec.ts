@@ -379,7 +379,7 @@ describe('a bad request', () => {
     [
       'PUT',
       LIMITS_PATH,
-      { ...LIMITS, requestsPerMinute: 0 },
+      { ...LIMITS, requestsPerMinute: -1 },
       'requestsPerMinute',
       'null for no limit',
     ],

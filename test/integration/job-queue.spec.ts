@@ -152,6 +152,32 @@ describe('the job queue', () => {
     await eventually(() => runs === 2);
   });
 
+  it('starts no second run in a process whose first has outlived its time', async () => {
+    let runs = 0;
+    let end: () => void = () => undefined;
+    const overrunning = async (): Promise<void> => {
+      runs += 1;
+      await new Promise<void>((resolve) => (end = resolve));
+    };
+    const queue = openQueue([job('overrunning', overrunning, NEVER, 1)]);
+    await allStarted();
+    const failed = async (): Promise<number> => {
+      const rows = await database.query(
+        `SELECT 1 FROM pgboss.job WHERE name = 'overrunning' AND state = 'failed'`,
+      );
+      return rows.length;
+    };
+    await queue.request('overrunning');
+    await eventually(async () => (await failed()) === 1);
+    await queue.request('overrunning');
+    await eventually(async () => (await failed()) === 2);
+    expect(runs).toBe(1);
+    end();
+    await queue.request('overrunning');
+    await eventually(() => runs === 2);
+    end();
+  });
+
   it('runs again what died with its process, when its time is over', async () => {
     let runs = 0;
     const queue = openQueue([job('orphan', () => Promise.resolve(void (runs += 1)), NEVER, 1)]);

@@ -162,9 +162,14 @@ export function chat(
       'content-type': 'application/json',
       ...init.headers,
     },
-    body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+    body: typeof body === 'string' || isBytes(body) ? body : JSON.stringify(body),
     ...(init.signal === undefined ? {} : { signal: init.signal }),
   });
+}
+
+/** Bytes in memory of their own, as `fetch` takes them. */
+function isBytes(body: unknown): body is Uint8Array<ArrayBuffer> {
+  return body instanceof Uint8Array;
 }
 
 /** A chat body whose last message carries directives for the simulator. */
