@@ -1,6 +1,6 @@
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { createTransport, type Transporter } from 'nodemailer';
-import type { Config } from '../config/config.js';
+import type { Transporter } from 'nodemailer';
+import type { Config, MailConfig } from '../config/config.js';
 import { CONFIG } from '../config/config.module.js';
 import type { SendResult } from './alert.js';
 import type { MailText } from './alert-text.js';
@@ -12,35 +12,23 @@ const TOTAL_TIMEOUT_MS = 30_000;
 /** Sends e-mail through the server of `SMTP_URL`, which is the operator's word. */
 @Injectable()
 export class MailClient implements OnModuleDestroy {
-  private readonly transport: Transporter | null;
-  private readonly from: string;
+  private readonly mail: MailConfig | null;
   private readonly hostname: string;
+  private transport: Promise<Transporter> | null = null;
 
   constructor(@Inject(CONFIG) { mail, publicUrl }: Config) {
-    this.from = mail?.from ?? '';
+    this.mail = mail;
     this.hostname = new URL(publicUrl).hostname;
-    this.transport =
-      mail === null
-        ? null
-        : createTransport({
-            url: mail.smtpUrl,
-            connectionTimeout: CONNECT_TIMEOUT_MS,
-            greetingTimeout: CONNECT_TIMEOUT_MS,
-            socketTimeout: SILENCE_TIMEOUT_MS,
-            // What is sent is ours alone: nothing is fetched to be enclosed.
-            disableFileAccess: true,
-            disableUrlAccess: true,
-          });
   }
 
-  onModuleDestroy(): void {
-    this.transport?.close();
+  async onModuleDestroy(): Promise<void> {
+    (await this.transport)?.close();
   }
 
   /** Never rejects. @param id the same at every attempt: mailboxes fold what comes twice. */
-  async send(to: string, id: string, mail: MailText): Promise<SendResult> {
-    const { transport } = this;
-    if (transport === null) return { kind: 'failed', problem: 'SMTP_URL is not set' };
+  async send(to: string, id: string, text: MailText): Promise<SendResult> {
+    const { mail } = this;
+    if (mail === null) return { kind: 'failed', problem: 'SMTP_URL is not set' };
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<SendResult>((resolve) => {
       timer = setTimeout(() => {
@@ -48,20 +36,46 @@ export class MailClient implements OnModuleDestroy {
       }, TOTAL_TIMEOUT_MS);
       timer.unref();
     });
-    const sent = transport
-      .sendMail({
-        from: this.from,
-        // As an object it is one address, whatever it is made of.
-        to: { name: '', address: to },
-        messageId: `<${id}@${this.hostname}>`,
-        ...mail,
-      })
-      .then((): SendResult => ({ kind: 'delivered' }))
-      .catch((error: unknown): SendResult => ({ kind: 'failed', problem: problemOf(error) }));
-    const result = await Promise.race([sent, late]);
+    const result = await Promise.race([this.sendNow(mail, to, id, text), late]);
     clearTimeout(timer);
     return result;
   }
+
+  private async sendNow(
+    mail: MailConfig,
+    to: string,
+    id: string,
+    text: MailText,
+  ): Promise<SendResult> {
+    try {
+      this.transport ??= open(mail);
+      const transport = await this.transport;
+      await transport.sendMail({
+        from: mail.from,
+        // As an object it is one address, whatever it is made of.
+        to: { name: '', address: to },
+        messageId: `<${id}@${this.hostname}>`,
+        ...text,
+      });
+      return { kind: 'delivered' };
+    } catch (error) {
+      return { kind: 'failed', problem: problemOf(error) };
+    }
+  }
+}
+
+/** Loaded with the first mail: it would take a tenth of a second of every start. */
+async function open({ smtpUrl }: MailConfig): Promise<Transporter> {
+  const { createTransport } = await import('nodemailer');
+  return createTransport({
+    url: smtpUrl,
+    connectionTimeout: CONNECT_TIMEOUT_MS,
+    greetingTimeout: CONNECT_TIMEOUT_MS,
+    socketTimeout: SILENCE_TIMEOUT_MS,
+    // What is sent is ours alone: nothing is fetched to be enclosed.
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
 }
 
 /** A code and a status: the server's text may quote an address or a password. */

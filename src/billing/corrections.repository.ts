@@ -90,6 +90,8 @@ export class CorrectionsRepository {
       }
       const id = uuidv7();
       const openPeriod = await readOpenPeriod(tx, accountId);
+      const isClosed = request.period < openPeriod;
+      const closedBooks = isClosed ? await readPeriodBooks(tx, accountId, request.period) : null;
       await writeAudit(tx, actor, at, {
         action: 'correction.create',
         subject: `account:${accountId}`,
@@ -103,12 +105,12 @@ export class CorrectionsRepository {
         },
       });
       let row = await readBudget(tx, accountId, 'settlements');
-      const books = await readPeriodBooks(tx, accountId, request.period);
       for (const period of new Set([request.period, periodOf(at)])) {
         const granted = topUp(row, period, at, uuidv7);
         if (granted.grants.length > 0) await writeGranted(tx, granted, MONTHLY);
         row = granted.row;
       }
+      const books = closedBooks ?? (await readPeriodBooks(tx, accountId, request.period));
       const plan = decide(row, { period: openPeriod, books });
       const transfers = transfersOf(accountId, id, request, plan, at);
       const covering = coverTransfers(accountId, plan.covers, { at, newId: uuidv7, cause: id });
@@ -193,8 +195,8 @@ export async function readOpenPeriod(tx: Transaction, accountId: string): Promis
 }
 
 /**
- * What the ledger tells of a period, with what corrections have made of it. Under the lock of the
- * budget: of an open period a settlement may come between.
+ * What the ledger tells of a period, with what corrections have made of it; of an open one under the
+ * lock of the budget, because a settlement may come between.
  */
 async function readPeriodBooks(
   tx: Transaction,

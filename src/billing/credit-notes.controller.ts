@@ -1,5 +1,5 @@
 import { Body, Controller, Get, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
-import { ApiCreatedResponse, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import { ApiBody, ApiCreatedResponse, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { Clock } from '../config/clock.js';
 import { CurrentActor, type Actor } from '../http/actor.js';
 import { DocumentedApi } from '../http/api-documentation.js';
@@ -18,7 +18,7 @@ import { ApiIdempotencyKey, IdempotencyKey } from './idempotency-key.js';
 import { InvoiceAccess } from './invoice-access.js';
 import { InvoiceView, VoidInvoice } from './invoices.dto.js';
 import { documentOf } from './invoices.service.js';
-import { OptionalBody } from './optional-body.js';
+import { type Given, OptionalBodyPipe } from './optional-body.js';
 
 const NO_REASON = 'no reason given';
 
@@ -76,11 +76,11 @@ export class CreditNotesController {
     description:
       'Of an open one without credit notes: it keeps its number, and its lines return on the next invoice. Operator only.',
   })
-  @OptionalBody.Documented(VoidInvoice)
+  @ApiBody({ type: VoidInvoice, required: false })
   @ApiOkResponse({ type: InvoiceView })
   async voidInvoice(
     @Param('id') id: string,
-    @OptionalBody.Read(VoidInvoice) body: VoidInvoice,
+    @Body(new OptionalBodyPipe(VoidInvoice)) body: Given<VoidInvoice>,
     @CurrentCaller() caller: Caller,
     @CurrentActor() actor: Actor,
   ): Promise<Plain<InvoiceView>> {

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Simulator, startSimulator } from '../../simulator/server.js';
 import { ROUND_PRICES } from '../../simulator/special-models.js';
 import { Operator } from '../faults/operator.js';
-import { freshDatabase, type TestDatabase } from '../support/database.js';
+import { freshDatabase, withoutCredit, type TestDatabase } from '../support/database.js';
 import { ADMIN_TOKEN, startService, type TestService } from '../support/service.js';
 
 const AT_ONCE = 500;
@@ -128,6 +128,7 @@ describe.each([1, 2])('%i process(es) on one database', (processes) => {
 
   async function createLimited(scope: string, limitUsd: string): Promise<string> {
     await operator.createOrganization('limited', scope === 'account' ? limitUsd : '100.00');
+    await withoutCredit(database, 'limited');
     if (scope === 'account') return await operator.createToken('limited', { name: 'any' });
     if (scope === 'token') {
       return await operator.createToken('limited', { name: 'any', monthlyLimitUsd: limitUsd });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatUsd, parseUsd } from '../../src/domain/money.js';
 import { ROUND_PRICES } from '../../simulator/special-models.js';
+import { withoutCredit } from '../support/database.js';
 import {
   allEnded,
   ask,
@@ -17,6 +18,7 @@ let service: SimulatedService;
 
 beforeAll(async () => {
   service = await startSimulated();
+  await withoutCredit(service.database, service.organization);
 });
 
 afterAll(async () => {

@@ -4,6 +4,7 @@ import { uuidv7 } from 'uuidv7';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AlertDeliveryService } from '../../src/alerts/alert-delivery.service.js';
 import { AlertsService } from '../../src/alerts/alerts.service.js';
+import { MailClient } from '../../src/alerts/mail.client.js';
 import { WebhookClient } from '../../src/alerts/webhook.client.js';
 import { configFrom } from '../../src/config/config.module.js';
 import { DELIVERY_ATTEMPTS_MAX } from '../../src/domain/alerts.js';
@@ -349,24 +350,22 @@ describe('an e-mail', () => {
     expect(await deliveriesOf('patient')).toMatchObject([{ state: 'delivered', attempts: 2 }]);
   });
 
-  it('that cannot be sent for want of a server says so', async () => {
-    const bare = await startService({ UPSTREAM_BASE_URL: 'http://127.0.0.1:9' });
-    try {
-      const api = new ApiClient(bare.url);
-      const { accountId } = await api.addOrganization('bare');
-      await api.put('/api/organizations/bare/alerts', { emails: ['dan@example.com'] });
-      await bare.database.query(
-        'UPDATE budgets SET used_pico_usd = limit_pico_usd / 2 WHERE subject_id = $1',
-        [accountId],
-      );
-      await bare.app.get(AlertsService, { strict: false }).evaluate([accountId], new Date());
-      await bare.app.get(AlertDeliveryService, { strict: false }).deliverDue(new Date());
-      const { body } = await api.get('/api/organizations/bare/alerts');
-      expect(body.data[0]).toMatchObject({
-        deliveries: [{ channel: 'email', state: 'pending', lastError: 'SMTP_URL is not set' }],
-      });
-    } finally {
-      await bare.close();
-    }
+  it('that cannot be sent says why in a few words', async () => {
+    const text = { subject: 'x', text: 'x', html: 'x' };
+    const clientOf = (environment: Readonly<Record<string, string>>): MailClient =>
+      new MailClient(configFrom({ DEMO: '1', ...environment }));
+    expect(await clientOf({}).send('dan@example.com', uuidv7(), text)).toEqual({
+      kind: 'failed',
+      problem: 'SMTP_URL is not set',
+    });
+    const away = {
+      SMTP_URL: 'smtp://user:password@127.0.0.1:9',
+      MAIL_FROM: 'a@example.com',
+      PUBLIC_URL: 'https://tollgate.example',
+    };
+    expect(await clientOf(away).send('dan@example.com', uuidv7(), text)).toEqual({
+      kind: 'failed',
+      problem: 'the mail server could not be used (ESOCKET)',
+    });
   });
 });

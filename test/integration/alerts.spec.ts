@@ -367,4 +367,21 @@ describe('the settings of alerts', () => {
     expect((await usual.get('/api/organizations/mine/alerts')).status).toBe(403);
     expect((await operator.as(null).get(path)).status).toBe(401);
   });
+
+  it('belong to a user as to an organization', async () => {
+    const user = await operator.post('/api/users', { email: 'eve@example.com', name: 'Eve' });
+    const ownPath = `/api/users/${user.body.id}/alerts`;
+    const { secret } = await operator
+      .post(`/api/users/${user.body.id}/tokens`, { name: 'own', scopes: ['limits.write'] })
+      .then(({ body }) => ({ secret: body.token }));
+    const set = await operator.as(secret).put('/api/me/alerts', { thresholds: [42] });
+    expect(set.status).toBe(200);
+    expect(settingsOf((await operator.get(ownPath)).body)).toMatchObject({ thresholds: [42] });
+    const { body } = await operator.get('/api/audit-log?limit=1');
+    expect(body.data[0]).toMatchObject({
+      action: 'alerts.update',
+      subject: `user:${user.body.id}`,
+    });
+    expect((await operator.get('/api/me/alerts')).status).toBe(404);
+  });
 });

@@ -3,6 +3,7 @@ import { uuidv7 } from 'uuidv7';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Journal, refOf, type AdmittedEvent } from '../../src/metering/journal.js';
 import { ApiClient, eventually } from '../support/api-client.js';
+import { withoutCredit } from '../support/database.js';
 import { requestOf, settledAt } from '../support/journal.js';
 import { startService, type TestService } from '../support/service.js';
 
@@ -206,6 +207,7 @@ describe('what is held', () => {
 
   it('keeps a limit that was set under load: nothing is admitted past it', async () => {
     const { accountId, tokenId } = await operator.addOrganization('tight');
+    await withoutCredit(service.database, 'tight');
     const path = '/api/organizations/tight/limits';
     await operator.put(path, { monthlySpendLimitUsd: null, payAsYouGo: true });
     const admit = (): Promise<string> =>

@@ -8,7 +8,11 @@ let operator: ApiClient;
 let people = 0;
 
 beforeAll(async () => {
-  service = await startService({ UPSTREAM_BASE_URL: 'http://127.0.0.1:9' });
+  service = await startService({
+    UPSTREAM_BASE_URL: 'http://127.0.0.1:9',
+    // Enough to hold two transactions and still answer.
+    DATABASE_POOL_MAX: '8',
+  });
   operator = new ApiClient(service.url);
 });
 afterAll(async () => {

@@ -29,6 +29,14 @@ export async function freshDatabase(): Promise<TestDatabase> {
   };
 }
 
+/** Takes away an organization's credit, present and to come: it has its limit and nothing else. */
+export async function withoutCredit(database: TestDatabase, slug: string): Promise<void> {
+  await database.query(
+    `UPDATE budgets SET credit = NULL WHERE subject_id = (SELECT id FROM accounts WHERE slug = $1)`,
+    [slug],
+  );
+}
+
 async function once(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();

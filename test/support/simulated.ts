@@ -1,6 +1,6 @@
 import { startSimulator, type Simulator } from '../../simulator/server.js';
 import { ADMIN_TOKEN, startService, type TestService } from './service.js';
-import type { TestDatabase } from './database.js';
+import { withoutCredit, type TestDatabase } from './database.js';
 
 /** The service in front of a simulator, with one organization and one token. */
 export interface SimulatedService extends TestService {
@@ -63,6 +63,7 @@ export async function startSimulated(options: SimulatedOptions = {}): Promise<Si
       body: { monthlySpendLimitUsd: options.monthlySpendLimitUsd, payAsYouGo: true },
     });
     if (status !== 200) throw new Error(`no limit: ${status}`);
+    await withoutCredit(service.database, organization);
   }
   const token = await api<{ token: string }>(`/organizations/${organization}/tokens`, {
     method: 'POST',
