@@ -342,7 +342,8 @@ function admitAll(
   period: string,
 ): readonly AdmissionDecision[] {
   const obstacles = admissions.map((request): AdmissionDecision | null => {
-    if (book.row(request.tokenId).isClosed) return { kind: 'token_closed' };
+    // A revoked token, or one whose member has left the payer.
+    if (subjectsOf(request).some((id) => book.row(id).isClosed)) return { kind: 'token_closed' };
     if (isClosedIn(book.row(request.accountId), period)) return { kind: 'period_closed' };
     return null;
   });
