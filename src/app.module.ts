@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AlertsModule } from './alerts/alerts.module.js';
+import { BillingModule } from './billing/billing.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
@@ -22,6 +23,7 @@ import { UsageModule } from './usage/usage.module.js';
     MeteringModule,
     ProxyModule,
     UsageModule,
+    BillingModule,
     AlertsModule,
     JobsModule,
     OperationModule,

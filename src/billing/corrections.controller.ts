@@ -32,7 +32,8 @@ export class CorrectionsController {
   @Get()
   @ApiOperation({
     summary: 'Corrections of an account',
-    description: 'Newest first, those of voided invoices and credit notes too. Scope `billing.read`.',
+    description:
+      'Newest first, those of voided invoices and credit notes too. Scope `billing.read`.',
   })
   @ApiOkResponse({ type: CorrectionsPage })
   async list(

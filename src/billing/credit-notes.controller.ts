@@ -64,9 +64,7 @@ export class CreditNotesController {
   ): Promise<Plain<CreditNoteView>> {
     const invoice = await this.access.changeable(id, caller);
     const request = creditNoteRequestOf(body, key);
-    return viewOfCreditNote(
-      await this.notes.credit(invoice, request, actor, this.clock.now()),
-    );
+    return viewOfCreditNote(await this.notes.credit(invoice, request, actor, this.clock.now()));
   }
 
   @Post('void')

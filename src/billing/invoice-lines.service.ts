@@ -31,8 +31,7 @@ export class InvoiceLinesService {
     const key = LINE.test(line) ? lineKeyOf(invoice, Number(line)) : null;
     if (key === null) return null;
     const position = readCursor(cursor, ['time', 'uuid']);
-    const after =
-      position === null ? null : { admittedAt: new Date(position[0]), id: position[1] };
+    const after = position === null ? null : { admittedAt: new Date(position[0]), id: position[1] };
     const found = await this.lines.list(key, limit + 1, after);
     const { data, nextCursor } = pageOf(
       found,

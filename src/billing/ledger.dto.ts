@@ -96,7 +96,8 @@ export class TrialBalanceView {
 export function spanOf({ from, to }: JournalQuery): { readonly from: Date; readonly to: Date } {
   const span = { from: instantOf(from), to: instantOf(to) };
   const lengthMs = span.to.getTime() - span.from.getTime();
-  if (lengthMs <= 0) throw invalidField('to', 'must be after from: from is inclusive, to exclusive');
+  if (lengthMs <= 0)
+    throw invalidField('to', 'must be after from: from is inclusive, to exclusive');
   if (lengthMs > SPAN_DAYS_MAX * DAY_MS) {
     throw invalidField('to', `must be at most ${SPAN_DAYS_MAX} days after from`);
   }
@@ -116,10 +117,7 @@ export function viewOfTransfer(transfer: ListedTransfer): Plain<TransferView> {
   };
 }
 
-export function viewOfTrialBalance(
-  sums: readonly LedgerSum[],
-  at: Date,
-): Plain<TrialBalanceView> {
+export function viewOfTrialBalance(sums: readonly LedgerSum[], at: Date): Plain<TrialBalanceView> {
   const debitsPicoUsd = sums.reduce((sum, one) => sum + one.debitsPicoUsd, 0n);
   const creditsPicoUsd = sums.reduce((sum, one) => sum + one.creditsPicoUsd, 0n);
   return {

@@ -38,10 +38,10 @@ export class LedgerService {
   async *journalCsv(from: Date, to: Date): AsyncGenerator<string> {
     yield journalCsvHead();
     let windowMs = WINDOW_MIN_MS;
-    for (let start = from; start < to; ) {
+    for (let start = from; start < to;) {
       const end = new Date(Math.min(start.getTime() + windowMs, to.getTime()));
       let rows = 0;
-      for (let after: TransferPosition | null = null; ; ) {
+      for (let after: TransferPosition | null = null; ;) {
         const page: readonly ListedTransfer[] = await this.ledger.listBetween(
           start,
           end,

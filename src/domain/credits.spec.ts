@@ -21,7 +21,7 @@ import {
   withGrant,
   withPlanGrant,
 } from './credits.js';
-import { addDays, nextPeriod, periodBounds } from './periods.js';
+import { nextPeriod, periodBounds } from './periods.js';
 
 const PERIODS = ['2026-09', '2026-10', '2026-11', '2026-12', '2027-01'] as const;
 const NOVEMBER = '2026-11';
@@ -351,9 +351,5 @@ describe('stored credit', () => {
     const large = grant('large', { amountPicoUsd: 2n ** 63n - 1n });
     const text = creditText(state([large]));
     expect(parseCredit(text).grants).toEqual([large]);
-    // The database may give it back with its keys in another order.
-    expect(addDays(parseCredit(text).grants[0]!.grantedAt, 1).toISOString()).toBe(
-      '2026-11-03T00:00:00.000Z',
-    );
   });
 });

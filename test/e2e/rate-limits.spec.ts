@@ -141,7 +141,9 @@ describe('a limit of requests', () => {
     await setLimits(organization.slug, { requestsPerMinute: null });
     const own = await newToken(organization.slug, { requestsPerMinute: 1 });
     expect(statuses(await send(own, 2))).toEqual([200, 429]);
-    expect(statuses(await send(organization, 1))).toEqual([200]);
+    await eventually('the limit of the organization to be lifted', async () =>
+      (await send(organization, 1))[0]?.status === 200 ? true : null,
+    );
   });
 
   it("is the payer's, whoever's token it is", async () => {

@@ -3,8 +3,10 @@ import { NotificationsService } from '../../src/database/notifications.service.j
 import { billedTo, type Identity } from '../../src/identity/identity.js';
 import { IdentityRepository } from '../../src/identity/identity.repository.js';
 import { IdentityService } from '../../src/identity/identity.service.js';
+import { Journal } from '../../src/metering/journal.js';
 import { ApiClient, eventually } from '../support/api-client.js';
 import { freshDatabase, type TestDatabase } from '../support/database.js';
+import { requestOf } from '../support/journal.js';
 import { startService, type TestService } from '../support/service.js';
 
 const UPSTREAM = { UPSTREAM_BASE_URL: 'http://127.0.0.1:9' };
@@ -132,6 +134,27 @@ describe("the memberships of a user's own token", () => {
     await eventually(async () => billedTo(await identityOf(secret), 'shrinking') === null, 1000);
     // His own account is not the organization's to close.
     expect(identities.recall(secret)).toMatchObject({ memberId: null });
+  });
+
+  it('admit nothing from the commit of his removal on, even where they are still remembered', async () => {
+    const { userId, email, secret } = await addUser('closed');
+    const { accountId } = await operator.addOrganization('closing');
+    const memberId = await addMember('closing', email);
+    const { tokenId } = await identityOf(secret);
+    const journal = other.app.get(Journal, { strict: false });
+    const admit = async (holdPicoUsd: bigint): Promise<string> =>
+      (await journal.admit(requestOf({ accountId, tokenId }, holdPicoUsd, { memberId }))).kind;
+    expect(await admit(10n)).toBe('admitted');
+    await operator.delete(`/api/organizations/closing/members/${memberId}`);
+    expect(await admit(10n)).not.toBe('admitted');
+    expect(await admit(0n)).not.toBe('admitted');
+    const own = requestOf({ accountId: userId, tokenId }, 10n);
+    expect((await journal.admit(own)).kind).toBe('admitted');
+    const open = await database.query('SELECT account_id, member_id FROM open_events ORDER BY id');
+    expect(open).toEqual([
+      { account_id: accountId, member_id: memberId },
+      { account_id: userId, member_id: null },
+    ]);
   });
 
   it('begin anew with a budget of their own when he comes back', async () => {

@@ -6,10 +6,11 @@ import { isUnit } from '../../src/domain/units.js';
 import { insertAccount } from '../../src/identity/accounts.repository.js';
 import { insertBudget } from '../../src/identity/budgets.repository.js';
 import { readBooks } from './books.js';
-import { checkBooks, Findings, type Violation } from './checks.js';
+import { checkBooks, type Violation } from './checks.js';
 import { Dice } from './dice.js';
 import { Model } from './model.js';
 import { ModelAccount } from './model-account.js';
+import type { ModelLines } from './model-books.js';
 import { MODEL_PLANS, type ModelPlan } from './model-plans.js';
 import { monthOf } from './months.js';
 import type { Process, World } from './world.js';
@@ -42,11 +43,32 @@ export class Run {
   readonly violations: Violation[] = [];
   readonly log: string[] = [];
 
+  /** Requests that were released because their process was taken for dead. */
+  readonly sweptIds = new Set<string>();
+  readonly linesAtClose = new Map<string, ModelLines>();
+  readonly startMs: number;
+
   constructor(
     readonly world: World,
     readonly seed: number,
+    /** Kinds of steps, and finer things, that are left out. */
+    private readonly without: ReadonlySet<string>,
   ) {
     this.upstream = `sim-${seed}`;
+    this.startMs = startOf(seed);
+    world.nowMs = this.startMs;
+  }
+
+  get invoiceMinimum(): bigint {
+    return this.world.config.billing.invoiceMinimumPicoUsd;
+  }
+
+  isEnabled(what: string): boolean {
+    return !this.without.has(what);
+  }
+
+  slugOf(account: ModelAccount): string {
+    return `s${this.seed}-${account.name.replace(' ', '-')}`;
   }
 
   get processes(): readonly [Process, Process] {
@@ -116,7 +138,7 @@ export class Run {
     const real: Account = {
       kind: 'organization',
       id: account.id,
-      slug: `s${this.seed}-${account.name.replace(' ', '-')}`,
+      slug: this.slugOf(account),
       name: account.name,
       plan: plan.slug,
       seats,
@@ -215,11 +237,6 @@ export class Run {
     );
     this.violations.push(...checkBooks(this.model, books, accounts));
   }
-
-  findings(subject: string): Findings {
-    const findings = new Findings(subject);
-    return findings;
-  }
 }
 
 export interface GrantOnce {
@@ -248,4 +265,23 @@ export function text(amount: bigint | null): string {
   const digits = (amount < 0n ? -amount : amount).toString().padStart(13, '0');
   const fraction = digits.slice(-12).replace(/0+$/, '');
   return `${amount < 0n ? '-' : ''}$${digits.slice(0, -12)}${fraction === '' ? '' : `.${fraction}`}`;
+}
+
+/**
+ * Seeds of one store live one after the other backwards in time, two years apart: a close reaches
+ * every account that began before its month, and so only those of its own seed.
+ */
+const FIRST_YEAR = 2026;
+export const SEEDS_A_STORE = 50;
+
+function startOf(seed: number): number {
+  const year = FIRST_YEAR + 2 * (SEEDS_A_STORE - 1 - (seed % SEEDS_A_STORE));
+  const dice = new Dice(`${seed}/start`);
+  const day = dice.weighted([
+    [1, 1],
+    [28, 1],
+    [dice.between(1, 28), 2],
+  ]);
+  const month = dice.between(0, 11);
+  return Date.UTC(year, month, day, dice.between(0, 23), dice.between(0, 59), 0);
 }

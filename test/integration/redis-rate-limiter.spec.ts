@@ -1,10 +1,10 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { startRedisServer, type RedisServer } from '../../test/support/redis-server.js';
-import { MetricsService } from '../http/metrics.service.js';
-import { memoryRateLimiter } from './counting-rate-limiter.js';
-import type { RateLimit } from './rate-limits.js';
-import { RedisRateLimiter } from './redis-rate-limiter.js';
+import { MetricsService } from '../../src/http/metrics.service.js';
+import { memoryRateLimiter } from '../../src/proxy/counting-rate-limiter.js';
+import type { RateLimit } from '../../src/proxy/rate-limits.js';
+import { RedisRateLimiter } from '../../src/proxy/redis-rate-limiter.js';
+import { startRedisServer, type RedisServer } from '../support/redis-server.js';
 
 const NOON = Date.parse('2026-03-14T12:00:18Z');
 const WAIT_MAX_MS = 10_000;

@@ -1,0 +1,306 @@
+import { releaseAll } from './steps-time.js';
+import type { Context } from './context.js';
+import type { ModelEnding, ModelEvent } from './model.js';
+import {
+  admitted,
+  answer,
+  ask,
+  compareReceipt,
+  describe,
+  described,
+  ENDED,
+  opened,
+  pickOpen,
+  refFor,
+  settleOne,
+} from './requests.js';
+import { PROVIDERS, text, UNPRICED_UNITS, USD } from './run.js';
+
+/** Steps in which requests come and end. */
+
+export async function admitOne(context: Context): Promise<void> {
+  const account = context.anyAccount();
+  const process = context.processFor(account);
+  const asked = ask(context, account, process);
+  admitted(context, process, asked, await process.journal.admit(asked.real));
+}
+
+/** Many at once, of several accounts: one batch, settlements before admissions. */
+export async function burst(context: Context): Promise<void> {
+  const { run, dice } = context;
+  const account = context.anyAccount();
+  const process = context.processFor(account);
+  const open = dice
+    .shuffled([...run.model.events.values()].filter(({ state }) => state === 'open'))
+    .slice(0, dice.between(0, 5));
+  const answers = open.map((event) => ({ event, answer: answer(context, event) }));
+  const asked = Array.from({ length: dice.between(2, 8) }, () => {
+    const other = dice.chance(60) ? account : context.anyAccount();
+    return ask(context, context.processFor(other) === process ? other : account, process);
+  });
+  const receipts = answers.map(
+    ({ event, answer: { real } }) => process.journal.settle(refFor(run, event), real).receipt,
+  );
+  const results = asked.map(({ real }) => process.journal.admit(real));
+  for (const [index, { event, answer: given }] of answers.entries()) {
+    const receipt = await receipts[index]!;
+    context.say(
+      `${describe(event)} at ${process.name}, cost ${text(given.model.rated)} of a hold of ${text(event.held)}: ${described(receipt)}`,
+    );
+    context.touch(event.account);
+    compareReceipt(context, event, receipt, run.model.settle(event, given.model, false));
+  }
+  for (const [index, one] of asked.entries()) {
+    admitted(context, process, one, await results[index]!);
+  }
+}
+
+export async function settleSome(context: Context): Promise<void> {
+  for (let left = context.dice.between(1, 4); left > 0; left -= 1) {
+    const event = pickOpen(context);
+    if (event === null) return;
+    await settleOne(context, context.processFor(event.account), event, answer(context, event));
+  }
+}
+
+/** The same ending again, or another one: it has ended, and nothing moves. */
+export async function replaySettlement(context: Context): Promise<void> {
+  const { run, dice } = context;
+  const event = dice.pickOrNull(
+    [...run.model.events.values()].filter(({ state }) => state !== 'open' && state !== 'released'),
+  );
+  if (event === null) return;
+  const process = context.processFor(event.account);
+  const { real } = answer(context, event);
+  const receipt = await process.journal.settle(refFor(run, event), real).receipt;
+  context.touch(event.account);
+  context.say(`${describe(event)}, which is ${event.state}: ${described(receipt)}`);
+  context.findings.equal(
+    'invariant 7: a replay changes nothing',
+    'a second ending',
+    receipt.kind,
+    'already_ended',
+  );
+}
+
+/** The answer never reached the caller: told before the commit, or after it. */
+export async function withhold(context: Context): Promise<void> {
+  const { run, dice } = context;
+  const event = pickOpen(context);
+  if (event === null) return;
+  const process = context.processFor(event.account);
+  const isUnpriced = context.run.isEnabled('withheld_unpriced') && dice.chance(15);
+  const unit = isUnpriced ? dice.pick(UNPRICED_UNITS) : undefined;
+  const given = answer(context, event, unit === undefined ? {} : { unit });
+  const isBefore = dice.chance(50);
+  const ticket = process.journal.settle(refFor(run, event), given.real);
+  if (isBefore) ticket.withhold();
+  const receipt = await ticket.receipt;
+  compareReceipt(context, event, receipt, run.model.settle(event, given.model, isBefore));
+  if (!isBefore) {
+    ticket.withhold();
+    await process.journal.idle();
+    // The charge is taken back in a batch of its own, which starts after this turn.
+    await new Promise((wake) => setImmediate(wake));
+    await process.journal.idle();
+    run.model.takeBack(event);
+    event.isWithheld = true;
+  }
+  context.touch(event.account);
+  context.say(
+    `${describe(event)} at ${process.name}, cost ${text(given.model.rated)}, withheld ${isBefore ? 'before' : 'after'} its commit: ${described(receipt)}`,
+  );
+}
+
+export async function release(context: Context): Promise<void> {
+  const event = pickOpen(context);
+  if (event === null) return;
+  await releaseAll(context, [event]);
+}
+
+/** A unit without a price was used: the hold stays until a price arrives. */
+export async function unpriced(context: Context): Promise<void> {
+  const event = pickOpen(context);
+  if (event === null) return;
+  const { dice } = context;
+  const wish = dice.chance(15) ? seenRequest(context) : {};
+  await settleOne(
+    context,
+    context.processFor(event.account),
+    event,
+    answer(context, event, { ...wish, unit: dice.pick(UNPRICED_UNITS) }),
+  );
+}
+
+/** A price starts where none was in force: it rates what waited for it. */
+export async function priceArrives(context: Context): Promise<void> {
+  const { run, dice } = context;
+  const waiting = [...run.model.events.values()].filter(({ state }) => state === 'unpriced');
+  const one = dice.pickOrNull(waiting);
+  if (one?.provider == null || one.quantities === null) return;
+  const { provider, model } = one;
+  const unit = Object.keys(one.quantities).find(
+    (name) => run.model.priceOf(provider, model, name, one.admittedMs) === null,
+  );
+  if (unit === undefined) return;
+  const pico = dice.amount(USD / 4_000_000n) + 1n;
+  await run.addPrice({ provider, model, unit, pico, per: 1n, fromMs: run.startMs });
+  // In the order of their ids, as the service takes them.
+  const rated = waiting
+    .filter((event) => event.provider === provider)
+    .sort((left, right) => (left.id < right.id ? -1 : 1));
+  await run.world.rateUnpriced(run.processes[0], run.upstream, provider);
+  context.say(`${unit} of ${model} on ${provider} costs ${pico} pico-USD`);
+  for (const event of rated) {
+    const cost = run.model.cost(provider, event.model, event.quantities!, event.admittedMs);
+    if (cost === null) continue;
+    const ending: ModelEnding = {
+      state: 'settled',
+      provider,
+      providerRequestId: event.providerRequestId,
+      quantities: event.quantities,
+      rated: cost,
+    };
+    const held = event.held;
+    const expected = run.model.settleWaiting(event, ending, 'unpriced', false);
+    context.touch(event.account);
+    context.say(`  ${describe(event)} held ${text(held)}, costs ${text(cost)}: ${expected.kind}`);
+  }
+}
+
+/** The provider's figures cannot be: nothing is charged until a person decides. */
+export async function quarantine(context: Context): Promise<void> {
+  const event = pickOpen(context);
+  if (event === null) return;
+  const { run, dice } = context;
+  const provider = dice.pick(PROVIDERS);
+  const requestId = context.key();
+  run.seenRequests.push({ provider, id: requestId });
+  const model: ModelEnding = {
+    state: 'quarantined',
+    provider,
+    providerRequestId: requestId,
+    quantities: null,
+    rated: null,
+  };
+  const isPoisoned = dice.chance(40);
+  // A figure that slipped through: the store itself refuses it, and the event is put aside.
+  const real = isPoisoned
+    ? {
+        ...answer(context, event, { provider, requestId }).real,
+        quantities: dice.pick([{ input: -5n, output: 1n }, { output: 2n ** 64n }]),
+        ratedCostPicoUsd: dice.pick([-5n, 2n ** 63n, 7n]),
+      }
+    : { ...ENDED, state: 'quarantined' as const, provider, providerRequestId: requestId };
+  const process = context.processFor(event.account);
+  const receipt = await process.journal.settle(refFor(run, event), real).receipt;
+  context.touch(event.account);
+  context.say(`${describe(event)}${isPoisoned ? ' (poisoned)' : ''}: ${receipt.kind}`);
+  context.findings.equal(
+    'invariant 18: a figure that cannot be is never a charge',
+    `what became of ${describe(event)}`,
+    receipt.kind,
+    'quarantined',
+  );
+  run.model.settle(event, model, false);
+}
+
+/** A person decides on an event that was put aside while its month is open. */
+export async function decide(context: Context): Promise<void> {
+  const { run, dice } = context;
+  const event = dice.pickOrNull(
+    [...run.model.events.values()].filter(({ state }) => state === 'quarantined'),
+  );
+  if (event === null) return;
+  const { provider, providerRequestId } = event;
+  const rated = dice.amount(USD);
+  const isAbsorbed = dice.chance(30);
+  const state = dice.chance(80) ? ('settled' as const) : ('released' as const);
+  const process = context.processFor(event.account);
+  const receipt = await process.journal.settleWaiting(
+    { ...refFor(run, event), idempotencyKey: null },
+    {
+      ...ENDED,
+      state,
+      provider,
+      providerRequestId,
+      ratedCostPicoUsd: state === 'settled' ? rated : null,
+    },
+    'quarantined',
+    isAbsorbed,
+  );
+  context.touch(event.account);
+  context.say(
+    `${describe(event)}: ${state} at ${text(rated)}${isAbsorbed ? ', ours' : ''}: ${described(receipt)}`,
+  );
+  const ending: ModelEnding = { state, provider, providerRequestId, quantities: null, rated };
+  const isClosed = event.account.isClosed(event.month);
+  const expected = run.model.settleWaiting(event, ending, 'quarantined', isAbsorbed);
+  compareReceipt(context, event, receipt, expected);
+  // Released by a person is final: no late settlement follows.
+  if (!isClosed && event.state === 'released') event.isWithheld = true;
+}
+
+/** A provider request that was seen before: charged at most once. */
+export async function duplicateRequest(context: Context): Promise<void> {
+  const event = pickOpen(context);
+  if (event === null) return;
+  const given = answer(context, event, seenRequest(context));
+  await settleOne(context, context.processFor(event.account), event, given);
+}
+
+function seenRequest({ run, dice }: Context): { provider: string; requestId: string } | object {
+  const seen = dice.pickOrNull(run.seenRequests);
+  return seen === null ? {} : { provider: seen.provider, requestId: seen.id };
+}
+
+/** Two processes and the sweeper's own ending at once on one account: no order changes a sum. */
+export async function race(context: Context): Promise<void> {
+  const { run, dice } = context;
+  const account = context.anyAccount();
+  if (context.processFor(account) === run.processes[1]) run.processes[1].lagMs = 0;
+  const [first, second] = run.processes;
+  const mine = [...run.model.events.values()].filter(
+    (event) => event.account === account && event.state === 'open',
+  );
+  const settling = mine.map((event) => {
+    const cost = dice.amount(event.hold);
+    return { event, process: dice.pick([first, second]), given: answer(context, event, { cost }) };
+  });
+  const admitting = Array.from({ length: dice.between(2, 6) }, () => {
+    const process = dice.pick([first, second]);
+    return { process, asked: ask(context, account, process) };
+  });
+  const receipts = settling.map(
+    ({ event, process, given }) => process.journal.settle(refFor(run, event), given.real).receipt,
+  );
+  const results = admitting.map(({ process, asked }) => process.journal.admit(asked.real));
+  const reads = dice.chance(50) ? [second.credits.budgetAt(account.id, second.now())] : [];
+  context.touch(account);
+  for (const [index, { event, given }] of settling.entries()) {
+    const receipt = await receipts[index]!;
+    compareReceipt(context, event, receipt, run.model.settle(event, given.model, false));
+    event.credit = null;
+  }
+  await Promise.all(reads);
+  let count = 0;
+  for (const [index, { process, asked }] of admitting.entries()) {
+    const result = await results[index]!;
+    if (result.kind !== 'admitted') continue;
+    count += 1;
+    opened(context, process, asked, result);
+  }
+  context.say(
+    `${account.name}: ${settling.length} settled, ${count} of ${admitting.length} admitted at both processes`,
+  );
+}
+
+/** Released requests whose process may still be alive somewhere and come back with a figure. */
+export function lateCandidates({ run }: Context): readonly ModelEvent[] {
+  return [...run.model.events.values()].filter(
+    (event) =>
+      event.state === 'released' &&
+      !event.isWithheld &&
+      run.sweptIds.has(event.id),
+  );
+}
