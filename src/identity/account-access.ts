@@ -92,6 +92,13 @@ export class AccountAccess {
     throw new Error(`account ${account.id} is no user's own`);
   }
 
+  /** As `requireAsOperator`, of a user. */
+  async requireUserAsOperator(caller: Caller, userId: string): Promise<UserAccount> {
+    const account = await this.requireAsOperator(caller, { kind: 'user', userId });
+    if (account.kind === 'user') return account;
+    throw new Error(`account ${account.id} is no user's own`);
+  }
+
   /** As `requireAsOperator`, of an organization. */
   async requireOrganizationAsOperator(caller: Caller, slug: string): Promise<Organization> {
     return organizationOf(await this.requireAsOperator(caller, { kind: 'organization', slug }));

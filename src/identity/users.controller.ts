@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Param, Post, Query, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, Param, Patch, Post, Query, UseGuards } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { CurrentActor, type Actor } from '../http/actor.js';
 import { DocumentedApi } from '../http/api-documentation.js';
@@ -7,7 +7,7 @@ import { PageQuery, pageOf, readCursor } from '../http/pagination.js';
 import type { Plain } from '../http/plain.js';
 import { AccountAccess } from './account-access.js';
 import { CallerGuard } from './caller.guard.js';
-import { CreateUser, UsersPage, UserView, viewOfUser } from './users.dto.js';
+import { CreateUser, UpdateUser, UsersPage, UserView, viewOfUser } from './users.dto.js';
 import { UsersService } from './users.service.js';
 
 /** People. What their own accounts have stands under `AccountController`. */
@@ -60,5 +60,21 @@ export class UsersController {
   ): Promise<Plain<UserView>> {
     const scopes = ['usage.read', 'billing.read', 'limits.write'] as const;
     return viewOfUser(await this.access.requireUser(caller, userId, scopes));
+  }
+
+  @Patch(':userId')
+  @ApiOperation({
+    summary: "Change the plan of a user's own account",
+    description: 'Operator only.',
+  })
+  @ApiOkResponse({ type: UserView })
+  async update(
+    @Param('userId') userId: string,
+    @Body() { plan }: UpdateUser,
+    @CurrentCaller() caller: Caller,
+    @CurrentActor() actor: Actor,
+  ): Promise<Plain<UserView>> {
+    const user = await this.access.requireUserAsOperator(caller, userId);
+    return viewOfUser(await this.users.changePlan(user, plan, actor));
   }
 }

@@ -5,7 +5,12 @@ import type { Plain } from '../http/plain.js';
 import { USER_PLANS, type UserAccount, type UserPlan } from './account.js';
 import { EMAIL_MAX_CHARS } from './members.dto.js';
 import { PLANS, type Plan } from './organization.js';
-import { LimitsView, viewOfLimits } from './organizations.dto.js';
+import {
+  LimitsView,
+  ScheduledPlanView,
+  viewOfLimits,
+  viewOfScheduled,
+} from './organizations.dto.js';
 
 export class CreateUser {
   @ApiProperty({
@@ -29,6 +34,14 @@ export class CreateUser {
   plan?: UserPlan;
 }
 
+export class UpdateUser {
+  @ApiProperty({ enum: USER_PLANS, description: 'An upgrade at once, a downgrade next month.' })
+  @IsIn(USER_PLANS, {
+    message: `must be one of: ${USER_PLANS.join(', ')} (team is for organizations)`,
+  })
+  plan!: UserPlan;
+}
+
 export class UserView {
   @ApiProperty({ type: String, format: 'uuid' })
   id!: string;
@@ -38,6 +51,8 @@ export class UserView {
   name!: string;
   @ApiProperty({ enum: PLANS })
   plan!: Plan;
+  @ApiProperty({ type: ScheduledPlanView, nullable: true })
+  scheduled!: ScheduledPlanView | null;
   @ApiProperty({ type: LimitsView })
   limits!: LimitsView;
   @ApiProperty({ type: String, format: 'date-time' })
@@ -52,12 +67,13 @@ export class UsersPage {
 }
 
 export function viewOfUser(user: UserAccount): Plain<UserView> {
-  const { id, email, name, plan, limits, createdAt } = user;
+  const { id, email, name, plan, scheduled, limits, createdAt } = user;
   return {
     id,
     email,
     name,
     plan,
+    scheduled: viewOfScheduled(scheduled),
     limits: viewOfLimits(limits),
     createdAt: createdAt.toISOString(),
   };

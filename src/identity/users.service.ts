@@ -30,6 +30,12 @@ export class UsersService {
     return this.found.listUsers(limit, afterId);
   }
 
+  /** An upgrade is in force at once, a downgrade with the next period. */
+  async changePlan(user: UserAccount, plan: UserPlan, actor: Actor): Promise<UserAccount> {
+    await this.subscriptions.change(user.id, { plan, seats: 1 }, actor, this.clock.now());
+    return (await this.found.findUser(user.id)) ?? user;
+  }
+
   /**
    * Makes a user with an account of his own; where members of organizations have his e-mail
    * address, they are he.

@@ -4,7 +4,7 @@ import { DocumentedApi } from '../http/api-documentation.js';
 import { CurrentCaller, type Caller } from '../http/caller.js';
 import type { Plain } from '../http/plain.js';
 import { CallerGuard } from '../identity/caller.guard.js';
-import { OrganizationAccess } from '../identity/organization-access.js';
+import { AccountAccess } from '../identity/account-access.js';
 import { JobsPage, viewOfJob } from './jobs.dto.js';
 import { JobsService } from './jobs.service.js';
 
@@ -13,7 +13,7 @@ import { JobsService } from './jobs.service.js';
 @Controller('api/jobs')
 export class JobsController {
   constructor(
-    private readonly access: OrganizationAccess,
+    private readonly access: AccountAccess,
     private readonly jobs: JobsService,
   ) {}
 

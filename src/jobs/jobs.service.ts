@@ -1,6 +1,7 @@
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { Logger } from 'pino';
+import { Clock } from '../config/clock.js';
 import type { Config } from '../config/config.js';
 import { CONFIG } from '../config/config.module.js';
 import { JobQueueService } from '../database/job-queue.service.js';
@@ -31,6 +32,7 @@ export class JobsService implements OnModuleDestroy {
     private readonly runs: JobRunsService,
     private readonly modules: ModuleRef,
     private readonly metrics: MetricsService,
+    private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -78,7 +80,7 @@ export class JobsService implements OnModuleDestroy {
   private async run({ name, source }: ScheduledJob): Promise<void> {
     await this.runs.record(name, async () => {
       const service: unknown = this.modules.get(source.service, { strict: false });
-      await source.run(service as never, new Date());
+      await source.run(service as never, this.clock.now());
     });
   }
 }

@@ -31,6 +31,7 @@ export function dailyAt(hour: number, minute: number): Schedule {
 export function cronOf(schedule: Schedule): string {
   switch (schedule.kind) {
     case 'minutes':
+      if (schedule.every === 1) return '* * * * *';
       return schedule.every === 60 ? '0 * * * *' : `*/${schedule.every} * * * *`;
     case 'hourly':
       return `${schedule.minute} * * * *`;

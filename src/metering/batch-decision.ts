@@ -46,7 +46,7 @@ export type AdmissionDecision =
       readonly maxOutputTokensWritten: number | null;
     }
   | { readonly kind: 'refused'; readonly refused: Refused; readonly resetsAt: Date }
-  | { readonly kind: 'token_closed' }
+  | { readonly kind: 'token_closed' | 'member_closed' }
   /** The period of this clock is closed already. */
   | { readonly kind: 'period_closed' };
 
@@ -342,8 +342,10 @@ function admitAll(
   period: string,
 ): readonly AdmissionDecision[] {
   const obstacles = admissions.map((request): AdmissionDecision | null => {
-    // A revoked token, or one whose member has left the payer.
-    if (subjectsOf(request).some((id) => book.row(id).isClosed)) return { kind: 'token_closed' };
+    if (book.row(request.tokenId).isClosed) return { kind: 'token_closed' };
+    if (request.memberId !== null && book.row(request.memberId).isClosed) {
+      return { kind: 'member_closed' };
+    }
     if (isClosedIn(book.row(request.accountId), period)) return { kind: 'period_closed' };
     return null;
   });

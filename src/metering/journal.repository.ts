@@ -174,9 +174,9 @@ charged AS (
   INSERT INTO charged_requests (upstream, provider, provider_request_id, event_id)
   SELECT upstream, provider, provider_request_id, id FROM restated
   WHERE state = 'settled' AND provider IS NOT NULL AND provider_request_id IS NOT NULL
-  ON CONFLICT DO NOTHING
+  ON CONFLICT DO NOTHING RETURNING 1
 )
-SELECT count(*)::int AS restated FROM restated`;
+SELECT (SELECT count(*) FROM restated)::int AS restated, (SELECT count(*) FROM charged)::int AS charged`;
 
 const INSERT_GRANTS_SQL = `
 INSERT INTO credit_grants (${namesOf(GRANT_COLUMNS)}, reason, actor)
@@ -285,11 +285,16 @@ function isCharged({ settlement: { ending } }: EndedRow): boolean {
 }
 
 async function restate(tx: WriterTransaction, rows: readonly EndedRow[]): Promise<void> {
-  const [counts] = await tx.rows<{ restated: number }>(
+  const [counts] = await tx.rows<{ restated: number; charged: number }>(
     RESTATE_SQL,
     ...parametersOf(RESTATED_COLUMNS, rows),
   );
   if (counts?.restated !== rows.length) throw new StaleBatchError('an event had changed before');
+  // A charge that is taken back was charged by its own event.
+  const charging = rows.filter((row) => isCharged(row) && row.settlement.from !== 'settled');
+  if (counts.charged !== charging.length) {
+    throw new StaleBatchError('a provider request was charged before');
+  }
 }
 
 async function readStates(

@@ -47,6 +47,8 @@ export type AdmissionResult =
   | { readonly kind: 'refused'; readonly refused: Refused; readonly resetsAt: Date }
   /** The token was revoked or deleted since it was looked up. */
   | { readonly kind: 'token_closed' }
+  /** The member was removed from the payer since the token was looked up. */
+  | { readonly kind: 'member_closed' }
   | {
       readonly kind: 'replayed';
       readonly of: string;

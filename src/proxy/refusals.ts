@@ -80,6 +80,8 @@ export function admissionRefusal(result: Exclude<AdmissionResult, { kind: 'admit
       return INTERNAL_ERROR;
     case 'token_closed':
       return INVALID_TOKEN;
+    case 'member_closed':
+      return NOT_A_MEMBER;
     case 'replayed':
       return replayRefusal(result.is, result.of);
     case 'refused':

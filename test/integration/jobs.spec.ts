@@ -47,7 +47,7 @@ describe('the list of jobs', () => {
     );
     expect(await listed('alert-delivery')).toEqual({
       name: 'alert-delivery',
-      schedule: '*/1 * * * *',
+      schedule: '* * * * *',
       lastRunAt: null,
       lastFinishedAt: null,
       lastDurationMs: null,
@@ -62,6 +62,12 @@ describe('the list of jobs', () => {
       schedule: 'every 1 s in each process',
       nextRunAt: null,
     });
+  });
+
+  it('has no job whose service the application lacks', () => {
+    for (const { source } of SCHEDULED_JOBS) {
+      expect(service.app.get(source.service, { strict: false })).toBeInstanceOf(source.service);
+    }
   });
 
   it('shows a sync of prices that fails, and why', async () => {

@@ -47,6 +47,8 @@ export class Run {
   readonly sweptIds = new Set<string>();
   readonly linesAtClose = new Map<string, ModelLines>();
   readonly startMs: number;
+  /** Before any clock of the run began. */
+  readonly pricesFromMs: number;
 
   constructor(
     readonly world: World,
@@ -56,6 +58,7 @@ export class Run {
   ) {
     this.upstream = `sim-${seed}`;
     this.startMs = startOf(seed);
+    this.pricesFromMs = this.startMs - DAY_MS;
     world.nowMs = this.startMs;
   }
 

@@ -100,7 +100,7 @@ export async function revokeToken(context: Context): Promise<void> {
 
 /** A promotional or prepaid grant; at times the store breaks in the middle, and it is asked again. */
 export async function grant(context: Context): Promise<void> {
-  const { run, dice } = context;
+  const { dice } = context;
   const account = context.anyAccount();
   const process = context.processFor(account);
   const atMs = process.now().getTime();
@@ -112,7 +112,7 @@ export async function grant(context: Context): Promise<void> {
     expiresMs: expiry(context, atMs),
   };
   const isBroken = breakBilling(context, process);
-  const id = await askGrant(context, process, request, isBroken);
+  const id = await askGrant(process, request, isBroken);
   recordGrant(context, { ...request, id }, atMs);
   context.say(
     `${account.name}: ${request.kind} ${text(request.amount)}${request.expiresMs === null ? '' : ` until ${new Date(request.expiresMs).toISOString()}`}${isBroken ? ', interrupted' : ''}`,
@@ -147,7 +147,6 @@ export function breakBilling(
 }
 
 async function askGrant(
-  context: Context,
   process: Context['run']['processes'][number],
   request: Omit<GrantOnce, 'id'>,
   isBroken: boolean,
@@ -264,7 +263,7 @@ export async function publishPrices(context: Context): Promise<void> {
   const { run, dice } = context;
   for (const provider of PROVIDERS) {
     for (const model of MODELS) {
-      const common = { provider, model, fromMs: run.startMs };
+      const common = { provider, model, fromMs: run.pricesFromMs };
       const input = BigInt(dice.between(20_000, 3_000_000));
       await run.addPrice({ ...common, unit: 'input', pico: input, per: 1n });
       await run.addPrice({ ...common, unit: 'output', pico: 4n * input + 1n, per: 1n });

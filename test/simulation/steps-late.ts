@@ -49,7 +49,7 @@ export async function correction(context: Context): Promise<void> {
   const isBroken = breakBilling(context, process);
   const book = (): ReturnType<typeof process.corrections.correct> =>
     process.corrections.correct(identity, order, SYSTEM_ACTOR, at);
-  const booked = await again(context, process, isBroken, book);
+  const booked = await again(process, isBroken, book);
   if (dice.chance(20)) {
     const twice = await book();
     context.findings.equal(
@@ -67,7 +67,6 @@ export async function correction(context: Context): Promise<void> {
 
 /** Runs something that is safe to ask again, until it is answered. */
 async function again<Result>(
-  _context: Context,
   process: Context['run']['processes'][number],
   isBroken: boolean,
   work: () => Promise<Result>,
@@ -168,7 +167,7 @@ async function pickInvoice(
 }
 
 export async function writeCreditNote(context: Context): Promise<void> {
-  const { run, dice } = context;
+  const { dice } = context;
   const picked = await pickInvoice(context, ({ totalCents }) => totalCents > 0n);
   if (picked === null) return;
   const { account, invoice, real } = picked;
@@ -183,7 +182,7 @@ export async function writeCreditNote(context: Context): Promise<void> {
   const isPossible = cents <= left && (invoice.state === 'paid' || invoice.state === 'finalized');
   let goodwill: bigint | string;
   try {
-    goodwill = (await again(context, process, isBroken, write)).goodwillCents;
+    goodwill = (await again(process, isBroken, write)).goodwillCents;
   } catch (error) {
     if (!(error instanceof TollgateError)) throw error;
     goodwill = error.refusal.code;

@@ -144,7 +144,7 @@ export async function priceArrives(context: Context): Promise<void> {
   );
   if (unit === undefined) return;
   const pico = dice.amount(USD / 4_000_000n) + 1n;
-  await run.addPrice({ provider, model, unit, pico, per: 1n, fromMs: run.startMs });
+  await run.addPrice({ provider, model, unit, pico, per: 1n, fromMs: run.pricesFromMs });
   // In the order of their ids, as the service takes them.
   const rated = waiting
     .filter((event) => event.provider === provider)
