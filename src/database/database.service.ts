@@ -13,7 +13,10 @@ import { PrismaClient } from './prisma/client.js';
 import { statementNameOf, Writer } from './writer.js';
 
 /** Prisma's adapter writes times without an offset: they are UTC only in a session that is. */
-const SESSION_SETTINGS = '-c TimeZone=UTC';
+const TIME_ZONE = '-c TimeZone=UTC';
+/** A role that can book and cannot change what was booked; made by the migrations. */
+const ROLE = 'tollgate_app';
+const SESSION_SETTINGS = `${TIME_ZONE} -c role=${ROLE}`;
 /** The writer's session: no lock or statement of the journal may hang for ever. */
 const WRITER_SETTINGS = `${SESSION_SETTINGS} -c lock_timeout=2000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=10000`;
 const LANE_SETTINGS = WRITER_SETTINGS.replace('lock_timeout=2000', 'lock_timeout=5000');
@@ -51,7 +54,7 @@ export class DatabaseService implements OnApplicationShutdown {
       });
       const writer = new Writer(url, 1, WRITER_SETTINGS);
       const lanes = new Writer(url, LANE_CONNECTIONS, LANE_SETTINGS);
-      await prisma.$queryRawUnsafe('SELECT 1');
+      await refuseToRewrite(prisma);
       return new DatabaseService(url, prisma, writer, lanes, embedded, lock);
     } catch (error) {
       await embedded?.stop();
@@ -132,6 +135,19 @@ function adapterFor(url: string, max: number): PrismaPg {
     disposeExternalPool: true,
     statementNameGenerator: (query) => statementNameOf(query.sql),
   });
+}
+
+/** @throws StartupError when this process could change or delete what the ledger has booked. */
+async function refuseToRewrite(prisma: PrismaClient): Promise<void> {
+  const [row] = await prisma.$queryRawUnsafe<{ role: string; can_rewrite: boolean }[]>(
+    `SELECT current_user::text AS role, has_table_privilege('ledger_transfers', 'UPDATE')
+       OR has_table_privilege('ledger_transfers', 'DELETE') OR has_table_privilege('ledger_transfers', 'TRUNCATE') AS can_rewrite`,
+  );
+  if (row?.can_rewrite !== false) {
+    throw new StartupError(
+      `DATABASE_URL: the role ${row?.role ?? ROLE} may change ledger_transfers, which are never changed: revoke UPDATE, DELETE and TRUNCATE from it`,
+    );
+  }
 }
 
 function unusable(config: Config, error: unknown): StartupError {
