@@ -14,7 +14,6 @@ import { BalanceService } from './balance.service.js';
 import { BillingDetailsController } from './billing-details.controller.js';
 import { BillingDetailsRepository } from './billing-details.repository.js';
 import { BillingDetailsService } from './billing-details.service.js';
-import { BillingMetrics } from './billing-metrics.js';
 import { ControlsController } from './controls.controller.js';
 import { CorrectionsController } from './corrections.controller.js';
 import { CorrectionsRepository } from './corrections.repository.js';
@@ -87,7 +86,6 @@ import { SubscriptionController } from './subscription.controller.js';
     BalanceService,
     BillingDetailsRepository,
     BillingDetailsService,
-    BillingMetrics,
     CorrectionsRepository,
     CorrectionsService,
     CreditNotesRepository,

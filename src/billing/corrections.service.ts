@@ -81,7 +81,8 @@ export class CorrectionsService {
   ): Promise<RecordedCorrection | null> {
     const order = { ...request, requestId: late.id, idempotencyKey: `decision:${late.id}` };
     try {
-      return correctionOf(await this.book(accountId, order, actor, at, late));
+      const result = await this.book(accountId, order, actor, at, late);
+      return result.kind === 'corrected' ? result.correction : null;
     } catch (error) {
       if (error instanceof EventChanged) return null;
       throw error;

@@ -5,7 +5,6 @@ import { formatUsd, type PicoUsd } from '../domain/money.js';
 import { addDays, startOfUtcDay } from '../domain/periods.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
-import { BillingMetrics } from './billing-metrics.js';
 import {
   DailyControlRepository,
   type RecordedControl,
@@ -26,7 +25,6 @@ export class DailyControlService implements OnModuleInit {
     private readonly ledger: LedgerRepository,
     private readonly checkpoints: LedgerCheckpointsRepository,
     private readonly metrics: MetricsService,
-    private readonly billing: BillingMetrics,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -116,7 +114,7 @@ export class DailyControlService implements OnModuleInit {
   }
 
   private publish(differencePicoUsd: PicoUsd): void {
-    this.billing.controlDifferenceUsd.set(Number(formatUsd(differencePicoUsd)));
+    this.metrics.controlDifferenceUsd.set(Number(formatUsd(differencePicoUsd)));
   }
 }
 

@@ -10,7 +10,6 @@ import { addDays, nextPeriod, periodBounds, periodOf } from '../domain/periods.j
 import { refusal, TollgateError } from '../domain/errors.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
-import { BillingMetrics } from './billing-metrics.js';
 import { documentAmounts, documentLines, type InvoiceContent } from './invoice-document.js';
 import { invoiceHash } from './invoice-hash.js';
 import { InvoicesRepository, type InvoiceHead } from './invoices.repository.js';
@@ -48,7 +47,6 @@ export class PeriodCloseService {
     private readonly closes: PeriodCloseRepository,
     private readonly invoices: InvoicesRepository,
     private readonly metrics: MetricsService,
-    private readonly billing: BillingMetrics,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -111,8 +109,8 @@ export class PeriodCloseService {
         this.logger.error({ err: error, organization: account.slug, period }, 'a close failed');
       }
     }
-    this.billing.closesBlocked.set(report.blocked.length);
-    this.billing.closesFailed.set(report.failed.length);
+    this.metrics.closesBlocked.set(report.blocked.length);
+    this.metrics.closesFailed.set(report.failed.length);
     return report;
   }
 
@@ -126,17 +124,17 @@ export class PeriodCloseService {
     const { closedThrough, createdAt } = account;
     let next = closedThrough === null ? periodOf(createdAt) : nextPeriod(closedThrough);
     for (; next <= period; next = nextPeriod(next)) {
-      let hasInvoice = false;
+      const issued = { hasInvoice: false };
       const result = await this.closes.close(account.id, next, at, (input) => {
         const decision = this.decide(input, at);
-        hasInvoice = decision.closed.hasInvoice;
+        issued.hasInvoice = decision.closed.hasInvoice;
         return decision;
       });
       note(report, account, result.state);
       if (result.kind === 'blocked') return;
       if (result.kind !== 'closed') continue;
       report.newlyClosed += 1;
-      if (hasInvoice) this.billing.invoicesIssued.inc();
+      if (issued.hasInvoice) this.metrics.invoicesIssued.inc();
     }
     report.closed += 1;
     if (isClosed(account, period)) {

@@ -36,6 +36,7 @@ describe('a threshold', () => {
     fc.assert(
       fc.property(amount, fc.array(threshold), (limit, thresholds) => {
         expect(reachedThresholds(ratio(0n, limit), thresholds)).toEqual([]);
+        expect(reachedThresholds(ratio(0n, 0n), thresholds)).toEqual([]);
       }),
     );
   });

@@ -83,6 +83,26 @@ export class MetricsService {
     help: '1 while the database answers the heartbeat.',
     registers: [this.registry],
   });
+  readonly invoicesIssued = new Counter({
+    name: 'tollgate_invoices_issued_total',
+    help: 'Invoices that closes of this process issued.',
+    registers: [this.registry],
+  });
+  readonly closesBlocked = new Gauge({
+    name: 'tollgate_closes_blocked',
+    help: 'Accounts that the last close of this process left open: requests of the month are in flight.',
+    registers: [this.registry],
+  });
+  readonly closesFailed = new Gauge({
+    name: 'tollgate_closes_failed',
+    help: 'Accounts whose month the last close of this process could not close.',
+    registers: [this.registry],
+  });
+  readonly controlDifferenceUsd = new Gauge({
+    name: 'tollgate_control_difference_usd',
+    help: 'What events, budgets and ledger differed by in the last daily control; must be 0.',
+    registers: [this.registry],
+  });
   readonly alarms = new Counter({
     name: 'tollgate_operator_alarms_total',
     help: 'Things an operator must look at, by kind.',

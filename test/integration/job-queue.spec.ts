@@ -120,6 +120,7 @@ describe('the job queue', () => {
       job('slow', async () => {
         runs += 1;
         await new Promise<void>((resolve) => (end = resolve));
+        await database.query('SELECT pg_sleep(0.3)');
         hasEnded = true;
       }),
     ]);

@@ -322,3 +322,63 @@ async function eventsAgainstTransfers(database: TestDatabase): Promise<readonly 
   }
   return problems;
 }
+
+/** A statement of a transaction, before it runs; the last one of each is COMMIT. */
+export interface Statement {
+  readonly index: number;
+  readonly sql: string;
+  readonly pid: () => Promise<number>;
+}
+
+/**
+ * The same database, with something done before every statement of its transactions, and after their
+ * COMMIT.
+ */
+export function intercepted(
+  database: DatabaseService,
+  before: (statement: Statement) => Promise<void>,
+  afterCommit: () => void = () => undefined,
+): DatabaseService {
+  type Transaction = Parameters<Parameters<typeof database.prisma.$transaction>[0]>[0];
+  type Raw = (sql: string, ...values: unknown[]) => Promise<unknown>;
+  let index = 0;
+  const announce = async (tx: Transaction, sql: string): Promise<void> => {
+    index += 1;
+    const pid = async (): Promise<number> => {
+      const [row] = await tx.$queryRawUnsafe<{ pid: number }[]>(
+        'SELECT pg_backend_pid()::int AS pid',
+      );
+      return row?.pid ?? 0;
+    };
+    await before({ index, sql, pid });
+  };
+  const watched = (tx: Transaction): Transaction =>
+    new Proxy(tx, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key);
+        if (key !== '$queryRawUnsafe' && key !== '$executeRawUnsafe') return value;
+        return async (sql: string, ...values: unknown[]) => {
+          await announce(target, sql);
+          return (value as Raw).call(target, sql, ...values);
+        };
+      },
+    });
+  const { prisma } = database;
+  const transaction = async (
+    work: (tx: Transaction) => Promise<unknown>,
+    options: object,
+  ): Promise<unknown> => {
+    const result = await prisma.$transaction(async (tx) => {
+      const done = await work(watched(tx));
+      await announce(tx, 'COMMIT');
+      return done;
+    }, options);
+    afterCommit();
+    return result;
+  };
+  const watchedPrisma = new Proxy(prisma, {
+    get: (target, key) =>
+      key === '$transaction' ? transaction : (Reflect.get(target, key) as unknown),
+  });
+  return Object.create(database, { prisma: { value: watchedPrisma } }) as DatabaseService;
+}
