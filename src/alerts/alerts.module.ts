@@ -3,6 +3,7 @@ import { ConfigModule } from '../config/config.module.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { HttpModule } from '../http/http.module.js';
 import { IdentityModule } from '../identity/identity.module.js';
+import { MeteringModule } from '../metering/metering.module.js';
 import { AlertDeliveriesRepository } from './alert-deliveries.repository.js';
 import { AlertDeliveryService } from './alert-delivery.service.js';
 import { AlertMetrics } from './alert-metrics.js';
@@ -16,7 +17,7 @@ import { WebhookClient } from './webhook.client.js';
 
 /** Who is told, when a budget nears its end. */
 @Module({
-  imports: [ConfigModule, DatabaseModule, HttpModule, IdentityModule],
+  imports: [ConfigModule, DatabaseModule, HttpModule, IdentityModule, MeteringModule],
   controllers: [AlertsController],
   providers: [
     AlertDeliveriesRepository,

@@ -1,10 +1,11 @@
-import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import { Clock } from '../config/clock.js';
 import { reachedThresholds, usageRatio, type BudgetUse } from '../domain/alerts.js';
 import { burnedIn, parseCredit, usableIn } from '../domain/credits.js';
 import { periodOf } from '../domain/periods.js';
+import { BudgetWatch } from '../metering/budget-watch.js';
 import { LOGGER } from '../http/http.module.js';
 import type { Alert, Delivery, NamedAlert } from './alert.js';
 import { AlertDeliveryService } from './alert-delivery.service.js';
@@ -25,7 +26,7 @@ const NIL_UUID = '00000000-0000-0000-0000-000000000000';
  * budgets it changed. What is missed that way (a crash, an outage) the job `alert-evaluation` finds.
  */
 @Injectable()
-export class AlertsService implements OnModuleDestroy {
+export class AlertsService implements OnModuleInit, OnModuleDestroy {
   private touched = new Set<string>();
   private hasOverflown = false;
   private timer: NodeJS.Timeout | null = null;
@@ -37,8 +38,15 @@ export class AlertsService implements OnModuleDestroy {
     private readonly deliveries: AlertDeliveryService,
     private readonly metrics: AlertMetrics,
     private readonly clock: Clock,
+    private readonly watch: BudgetWatch,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
+
+  onModuleInit(): void {
+    this.watch.subscribe((subjectIds) => {
+      this.budgetsTouched(subjectIds);
+    });
+  }
 
   /** Budgets (accounts, members, tokens) whose use or limit changed. Cheap, and never fails. */
   budgetsTouched(subjectIds: Iterable<string>): void {

@@ -77,9 +77,10 @@ export type CloseResult =
 export class PeriodCloseRepository {
   constructor(private readonly database: DatabaseService) {}
 
-  /** Accounts that began before an instant, by id. */
+  /** Accounts that began before an instant, by id; of a period only those that have it still open. */
   async accountsBefore(
     end: Date,
+    openIn: string | null,
     afterId: string | null,
     limit: number,
   ): Promise<readonly ClosingAccount[]> {
@@ -88,8 +89,10 @@ export class PeriodCloseRepository {
     >(
       `SELECT a.id::text, a.slug, a.created_at, b.closed_through::text AS closed_through
        FROM accounts a JOIN budgets b ON b.subject_id = a.id
-       WHERE a.created_at < $1::text::timestamptz AND ($2::text IS NULL OR a.id > $2::text::uuid) ORDER BY a.id LIMIT $3::int`,
+       WHERE a.created_at < $1::text::timestamptz AND ($2::text IS NULL OR b.closed_through IS NULL OR b.closed_through < $2::text::bpchar)
+         AND ($3::text IS NULL OR a.id > $3::text::uuid) ORDER BY a.id LIMIT $4::int`,
       end.toISOString(),
+      openIn,
       afterId,
       limit,
     );

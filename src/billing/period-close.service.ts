@@ -59,7 +59,7 @@ export class PeriodCloseService {
   async close(period: string, at: Date): Promise<CloseReport> {
     const { end } = periodBounds(period);
     if (end.getTime() > at.getTime()) throw notOver(period, end);
-    const report = await this.closeAll(period, at);
+    const report = await this.closeAll(period, at, 'all');
     return { ...report, invoices: await this.invoices.headsOf(period) };
   }
 
@@ -68,7 +68,7 @@ export class PeriodCloseService {
     const { start, end } = periodBounds(period);
     if (start.getTime() > at.getTime()) throw notOver(period, end);
     const report = emptyReport(period);
-    for await (const account of this.accounts(period)) {
+    for await (const account of this.accounts(period, 'all')) {
       const state = await this.closes.stateOf(account.id, period);
       note(report, account, state);
       if (isClosed(account, period)) {
@@ -89,17 +89,31 @@ export class PeriodCloseService {
     return report;
   }
 
-  /** Closes every period that ended longer ago than `PERIOD_CLOSE_DELAY_S`. Answers with how many. */
-  async closeDue(at: Date): Promise<{ readonly closed: number; readonly failed: number }> {
+  /**
+   * Closes every period that ended longer ago than `PERIOD_CLOSE_DELAY_S`. Answers with how many.
+   *
+   * @throws Error when the close of an account failed, after all others were closed.
+   */
+  async closeDue(at: Date): Promise<number> {
     const due = new Date(at.getTime() - this.config.billing.periodCloseDelayMs);
     const lastOver = periodOf(new Date(periodBounds(periodOf(due)).start.getTime() - 1));
-    const report = await this.closeAll(lastOver, at);
-    return { closed: report.newlyClosed, failed: report.failed.length };
+    const report = await this.closeAll(lastOver, at, 'open');
+    const [failed] = report.failed;
+    if (failed !== undefined) {
+      throw new Error(
+        `${report.failed.length} accounts could not be closed; ${failed.organization}: ${failed.problem}`,
+      );
+    }
+    return report.newlyClosed;
   }
 
-  private async closeAll(period: string, at: Date): Promise<ReturnType<typeof emptyReport>> {
+  private async closeAll(
+    period: string,
+    at: Date,
+    which: 'all' | 'open',
+  ): Promise<ReturnType<typeof emptyReport>> {
     const report = emptyReport(period);
-    for await (const account of this.accounts(period)) {
+    for await (const account of this.accounts(period, which)) {
       try {
         await this.closeThrough(account, period, at, report);
       } catch (error) {
@@ -191,11 +205,16 @@ export class PeriodCloseService {
     };
   }
 
-  private async *accounts(period: string): AsyncGenerator<ClosingAccount> {
+  private async *accounts(period: string, which: 'all' | 'open'): AsyncGenerator<ClosingAccount> {
     const { end } = periodBounds(period);
     let after: string | null = null;
     for (;;) {
-      const page: readonly ClosingAccount[] = await this.closes.accountsBefore(end, after, PAGE);
+      const page: readonly ClosingAccount[] = await this.closes.accountsBefore(
+        end,
+        which === 'open' ? period : null,
+        after,
+        PAGE,
+      );
       yield* page;
       if (page.length < PAGE) return;
       after = page.at(-1)?.id ?? null;

@@ -1,5 +1,7 @@
 import { Module } from '@nestjs/common';
 import { AlertsModule } from '../alerts/alerts.module.js';
+import { BillingModule } from '../billing/billing.module.js';
+import { PlansModule } from '../billing/plans.module.js';
 import { ConfigModule } from '../config/config.module.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { HttpModule } from '../http/http.module.js';
@@ -10,7 +12,16 @@ import { JobsService } from './jobs.service.js';
 
 /** What runs by itself. It may import every module; none imports it (runs are `JobRunsModule`). */
 @Module({
-  imports: [ConfigModule, DatabaseModule, HttpModule, IdentityModule, JobRunsModule, AlertsModule],
+  imports: [
+    ConfigModule,
+    DatabaseModule,
+    HttpModule,
+    IdentityModule,
+    JobRunsModule,
+    AlertsModule,
+    BillingModule,
+    PlansModule,
+  ],
   controllers: [JobsController],
   providers: [JobsService],
 })

@@ -1,9 +1,13 @@
 import type { Type } from '@nestjs/common';
 import { AlertDeliveryService } from '../alerts/alert-delivery.service.js';
 import { AlertsService } from '../alerts/alerts.service.js';
+import { CreditsService } from '../billing/credits.service.js';
+import { DailyControlService } from '../billing/daily-control.service.js';
+import { PeriodCloseService } from '../billing/period-close.service.js';
+import { SubscriptionsService } from '../billing/subscriptions.service.js';
 import type { Config } from '../config/config.js';
 import { HOLD_SWEEP_JOB, PRICE_SYNC_JOB } from './job-names.js';
-import { everyMinutes, type Schedule } from './schedule.js';
+import { dailyAt, everyMinutes, type Schedule } from './schedule.js';
 
 /** What a job calls: a service of another module, with the time it runs at. */
 export interface JobSource {
@@ -34,6 +38,16 @@ export const TIMED_JOBS: readonly TimedJob[] = [
 
 /** What runs once per tick. A job is one line, and its module an import of `jobs.module.ts`. */
 export const SCHEDULED_JOBS: readonly ScheduledJob[] = [
+  job('plan-changes', everyMinutes(5), 300, SubscriptionsService, (subscriptions, at) =>
+    subscriptions.takeScheduled(at),
+  ),
+  job('credit-grant', everyMinutes(15), 1800, CreditsService, (credits, at) =>
+    credits.grantDue(at),
+  ),
+  job('period-close', everyMinutes(5), 3600, PeriodCloseService, (periods, at) =>
+    periods.closeDue(at),
+  ),
+  job('daily-control', dailyAt(3, 20), 7200, DailyControlService, (control, at) => control.run(at)),
   job('alert-evaluation', everyMinutes(5), 300, AlertsService, (alerts, at) =>
     alerts.evaluateAll(at),
   ),

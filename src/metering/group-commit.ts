@@ -42,6 +42,8 @@ const LANES_MAX = LANE_CONNECTIONS;
 /** What the journal tells the metrics; every call is cheap. */
 export interface JournalObserver {
   batch(size: number, durationMs: number): void;
+  /** Budgets from which a commit has taken. */
+  spent(subjectIds: readonly string[]): void;
   retry(reason: string): void;
   anomaly(
     kind: 'late' | 'overrun' | 'quarantined' | 'poisoned_admission' | 'duplicate_settlement',
@@ -499,7 +501,10 @@ export class GroupCommitJournal extends Journal {
     return from === 'open' || states.endedStates.get(event.id) === from;
   }
 
-  private finish({ results, receipts, deferred }: Attempted): Work {
+  private finish({ writes, results, receipts, deferred }: Attempted): Work {
+    if (writes.ended.length > 0) {
+      this.observer.spent(writes.decision.budgets.map(({ subjectId }) => subjectId));
+    }
     for (const [pending, result] of results) {
       if (pending.isAbandoned && result.kind === 'admitted') this.releaseAbandoned(result);
       answer(pending, result);

@@ -7,6 +7,7 @@ import { CONFIG, ConfigModule } from '../config/config.module.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { HttpModule, LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
+import { BudgetWatch } from './budget-watch.js';
 import { GroupCommitJournal } from './group-commit.js';
 import { Journal } from './journal.js';
 import { JournalRepository } from './journal.repository.js';
@@ -17,17 +18,18 @@ import { SweeperService } from './sweeper.service.js';
 @Module({
   imports: [ConfigModule, DatabaseModule, HttpModule],
   providers: [
+    BudgetWatch,
     JournalRepository,
     OwnersRepository,
     SweeperService,
     { provide: OWNER_ID, useFactory: () => uuidv7() },
     {
       provide: Journal,
-      inject: [JournalRepository, OWNER_ID, CONFIG, Clock, MetricsService, LOGGER],
+      inject: [JournalRepository, OWNER_ID, CONFIG, Clock, MetricsService, BudgetWatch, LOGGER],
       useFactory: createJournal,
     },
   ],
-  exports: [Journal],
+  exports: [BudgetWatch, Journal],
 })
 export class MeteringModule {}
 
@@ -37,6 +39,7 @@ function createJournal(
   config: Config,
   clock: Clock,
   metrics: MetricsService,
+  watch: BudgetWatch,
   logger: Logger,
 ): Journal {
   const journal = new GroupCommitJournal(
@@ -48,6 +51,9 @@ function createJournal(
         metrics.journalBatchSize.observe(size);
         metrics.journalCommitSeconds.observe(durationMs / 1000);
         metrics.journalQueue.set(journal.queued);
+      },
+      spent: (subjectIds) => {
+        watch.changed(subjectIds);
       },
       retry: (reason) => {
         metrics.journalRetries.inc({ reason });

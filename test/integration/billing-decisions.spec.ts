@@ -216,6 +216,9 @@ describe('a request whose month is closed', () => {
     for (let count = 0; count < 4; count += 1) ids.push(await waiting(QUARANTINED, late));
     const unpriced = await waiting(UNPRICED, late);
     await billing.use(late, { input: 5_000_000n, output: 0n });
+    // Decided in time: on the invoice, without price rows, as those decided late will be.
+    const inTime = await waiting(QUARANTINED, late);
+    expect((await decide(inTime, { action: 'charge', costUsd: '1.5' })).status).toBe(200);
     billing.setTime(FEBRUARY);
     const closed = await billing.closePeriod('2027-01');
     expect(closed.body['unresolved']).toContainEqual({
@@ -255,6 +258,7 @@ describe('a request whose month is closed', () => {
     // The invoice that was issued before them still opens to what it had summed.
     const again = await billing.api.get(`/api/invoices/${january.id}`);
     expect(again.body).toEqual(january);
+    expect(january.lines.filter(({ kind }) => kind === 'usage')).toHaveLength(2);
     for (const [index, { kind, requests }] of january.lines.entries()) {
       if (kind !== 'usage') continue;
       const path = `/api/invoices/${january.id}/lines/${index + 1}/requests`;

@@ -167,7 +167,9 @@ describe('the requests of a line', () => {
       expect(events).toHaveLength(line.requests ?? -1);
       const cost = events.reduce((sum, { costUsd }) => sum + usd(costUsd), 0n);
       expect(cost).toBe(usd(line.exactUsd));
-      expect(events[0]).toEqual((await customer.reader.get(`/api/requests/${events[0]?.id}`)).body);
+      expect(events[0]).toEqual(
+        (await customer.reader.get(`/api/requests/${events[0]?.id ?? 'none'}`)).body,
+      );
     }
   });
 

@@ -83,6 +83,7 @@ export async function openMoney(
     { now: () => process.now },
     {
       batch: () => undefined,
+      spent: () => undefined,
       retry: () => undefined,
       anomaly: (kind) => anomalies.push(kind),
       failure: (message) => anomalies.push(`failure: ${message}`),

@@ -536,10 +536,8 @@ describe('months', () => {
     await spendOne(money, account, 3n * USD);
     money.now = new Date('2026-10-10T00:00:00Z');
     await spendOne(money, account, 3n * USD);
-    expect(await money.closes.closeDue(new Date('2026-09-01T00:59:59Z'))).toMatchObject({
-      closed: 0,
-    });
-    expect(await money.closes.closeDue(CLOSING)).toEqual({ closed: 3, failed: 0 });
+    expect(await money.closes.closeDue(new Date('2026-09-01T00:59:59Z'))).toBe(0);
+    expect(await money.closes.closeDue(CLOSING)).toBe(3);
     const invoices = await money.invoices.list(account.accountId, 10, null);
     const shown = invoices.map(({ period, content }) => [period, content.number, content.totalUsd]);
     // 12 of 31 days of the fee: 3.483870967741; what it leaves is carried into September.
@@ -590,7 +588,7 @@ describe('months', () => {
     const at = new Date('2028-02-29T23:59:59.999Z');
     await money.subscriptions.change(account.accountId, team, ACTOR, at);
     money.now = new Date('2028-04-01T01:00:00Z');
-    expect(await money.closes.closeDue(money.now)).toEqual({ closed: 4, failed: 0 });
+    expect(await money.closes.closeDue(money.now)).toBe(4);
     const plans = await Promise.all(
       ['2027-12', '2028-01', '2028-02', '2028-03'].map(async (period) => {
         const invoice = await invoiceOf(money, account, period);

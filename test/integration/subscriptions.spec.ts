@@ -60,7 +60,7 @@ describe('a change of plan', () => {
     const limits = { monthlySpendLimitUsd: '10', payAsYouGo: true };
     await operator.put('/api/organizations/covers/limits', limits);
     const journal = service.app.get(Journal, { strict: false });
-    const event = admittedOf(await journal.admit(requestOf({ ...account, memberId: null }, USD)));
+    const event = admittedOf(await journal.admit(requestOf(account, USD)));
     const receipt = await journal.settle(refOf(event), settledAt(USD)).receipt;
     expect(receipt).toMatchObject({ kind: 'settled', costPicoUsd: USD });
     await operator.patch('/api/organizations/covers', { plan: 'pro' });

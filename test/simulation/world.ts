@@ -182,6 +182,7 @@ function journalOf(
     { now },
     {
       batch: () => undefined,
+      spent: () => undefined,
       retry: () => undefined,
       anomaly: (kind) => anomalies.push(kind),
       failure: (message) => anomalies.push(message),

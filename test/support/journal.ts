@@ -49,6 +49,7 @@ export async function openJournal(
     { now: options.now ?? (() => new Date()) },
     {
       batch: () => undefined,
+      spent: () => undefined,
       retry: (reason) => retries.push(reason),
       anomaly: (kind) => anomalies.push(kind),
       failure: (message) => failures.push(message),
