@@ -63,8 +63,8 @@ export class CorrectionView {
   amountUsd!: string;
   @ApiProperty({ type: String, description: 'The line: what is owed, or owed back, of it.' })
   lineUsd!: string;
-  @ApiProperty({ type: String })
-  reason!: string;
+  @ApiProperty({ type: String, description: 'What the line says: the month, and the reason.' })
+  description!: string;
   @ApiProperty({ type: String, format: 'uuid', nullable: true })
   requestId!: string | null;
   @ApiProperty({ type: String, format: 'date-time' })
@@ -85,7 +85,8 @@ export function correctionOrderOf(
   return {
     amountPicoUsd: usdOf(body.amountUsd),
     period: body.period,
-    reason: body.reason,
+    // The line stands on the invoice of another month.
+    reason: `Correction of ${body.period}: ${body.reason}`,
     requestId: body.requestId?.toLowerCase() ?? null,
     upstream: body.upstream ?? null,
     provider: body.provider ?? null,
@@ -102,7 +103,7 @@ export function viewOfCorrection(correction: RecordedCorrection): Plain<Correcti
     landsIn,
     amountUsd: formatUsd(correction.amountPicoUsd),
     lineUsd: formatUsd(correction.linePicoUsd),
-    reason: description,
+    description,
     requestId,
     createdAt: createdAt.toISOString(),
   };

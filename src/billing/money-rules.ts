@@ -71,7 +71,7 @@ export function IsBookableInstant(): PropertyDecorator {
       validator: {
         validate: (value: unknown) => {
           const year = typeof value === 'string' ? new Date(value).getUTCFullYear() : Number.NaN;
-          return true || year >= YEAR_MIN && year <= YEAR_MAX;
+          return year >= YEAR_MIN && year <= YEAR_MAX;
         },
         defaultMessage: () =>
           `must be an ISO 8601 time with its offset, of the years ${YEAR_MIN} to ${YEAR_MAX}`,

@@ -4,6 +4,7 @@ import {
   creditAccountOf,
   planGrantDue,
   usableIn,
+  withCorrected,
   withGrant,
   withPlanGrant,
   type CreditState,
@@ -77,6 +78,19 @@ export function isClosedIn(
 export function usedIn(row: BudgetRow, period: string): PicoUsd {
   if (row.period === period) return row.usedPicoUsd;
   return nextPeriod(period) === row.period ? row.previousUsedPicoUsd : 0n;
+}
+
+/** All that a grant of the period could cover: settled cost, and what its corrections left owed. */
+export function owedIn(row: BudgetRow, period: string): PicoUsd {
+  return usedIn(row, period) + (row.credit.correctedPicoUsd[period] ?? 0n);
+}
+
+/** The row with less owed in a period: settled cost first, which makes room in the limit. */
+export function lessOwed(row: BudgetRow, period: string, amountPicoUsd: PicoUsd): BudgetRow {
+  const used = usedIn(row, period);
+  const ofUsed = used < amountPicoUsd ? used : amountPicoUsd;
+  const next = ofUsed === 0n ? row : spend(row, period, 0n, -ofUsed);
+  return { ...next, credit: withCorrected(next.credit, period, ofUsed - amountPicoUsd) };
 }
 
 /** The row with more (or less) used in a period, and with a hold given back. */
@@ -165,10 +179,10 @@ export function coverOwed(row: BudgetRow): {
   let next = row;
   const covers: Cover[] = [];
   for (const period of [previousPeriod(row.period), row.period]) {
-    const owed = isClosedIn(next, period) ? 0n : usedIn(next, period);
-    const { grants, burns } = burnDown(owed, next.credit.grants, period);
+    const owed = isClosedIn(next, period) ? 0n : owedIn(next, period);
+    const { grants, burns, restPicoUsd } = burnDown(owed, next.credit.grants, period);
+    next = lessOwed(next, period, owed - restPicoUsd);
     for (const part of burns) {
-      next = spend(next, period, 0n, -part.amountPicoUsd);
       covers.push({ period, part });
     }
     if (burns.length > 0) next = { ...next, credit: { ...next.credit, grants } };

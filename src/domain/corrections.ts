@@ -1,17 +1,11 @@
-import {
-  coverOwed,
-  isClosedIn,
-  spend,
-  usedIn,
-  type BudgetRow,
-  type Cover,
-} from './budget-rows.js';
+import { coverOwed, isClosedIn, owedIn, spend, type BudgetRow, type Cover } from './budget-rows.js';
 import {
   burnDown,
   creditAccountOf,
   isUsableIn,
   lessParts,
   unburn,
+  withCorrected,
   withGrant,
   type Grant,
   type GrantPart,
@@ -23,7 +17,7 @@ import { type PicoUsd } from './money.js';
 export interface ClosedPeriodBooks {
   /** Plan credit that expired unused, with what corrections have taken of it and given back since. */
   readonly unusedPlanCreditPicoUsd: PicoUsd;
-  /** Pay-as-you-go of the period, its corrections included; also of one that is open. */
+  /** Pay-as-you-go of the period, its corrections included. */
   readonly payAsYouGoPicoUsd: PicoUsd;
   /** Promotional and prepaid grants that the period burned, with what it burned of each. */
   readonly burned: readonly { readonly grant: Grant; readonly burnedPicoUsd: PicoUsd }[];
@@ -91,6 +85,7 @@ export function planUpward(
   }
   const owedPicoUsd = row.isPayAsYouGo ? rest : 0n;
   take(unbilled(subjectId, landsIn), owedPicoUsd);
+  const credit = { ...row.credit, grants };
   const absorbedPicoUsd = rest;
   take('absorbed_cost', absorbedPicoUsd);
   return {
@@ -99,7 +94,7 @@ export function planUpward(
     linePicoUsd: owedPicoUsd + ownCreditPicoUsd,
     absorbedPicoUsd,
     covers: [],
-    row: { ...row, credit: { ...row.credit, grants } },
+    row: { ...row, credit: isClosed ? credit : withCorrected(credit, period, owedPicoUsd) },
   };
 
   function takePart(part: GrantPart): void {
@@ -127,7 +122,8 @@ export function planDownward(
   };
   const isClosed = isClosedIn(row, period);
   const landsIn = isClosed ? open.period : period;
-  const givenPicoUsd = min(rest, open.books.payAsYouGoPicoUsd);
+  const owed = isClosed ? open.books.payAsYouGoPicoUsd : owedIn(row, period);
+  const givenPicoUsd = min(rest, owed);
   give(unbilled(subjectId, landsIn), givenPicoUsd);
   let next = row;
   let ownCreditPicoUsd = 0n;
@@ -139,10 +135,10 @@ export function planDownward(
       if (amount > 0n) next = restored(next, grant, amount);
     }
   } else {
-    // Corrections do not count as used: what earlier ones had charged goes back first.
-    const used = usedIn(next, period);
-    const corrected = open.books.payAsYouGoPicoUsd - used;
-    if (givenPicoUsd > corrected) next = spend(next, period, 0n, corrected - givenPicoUsd);
+    // Corrections count towards no limit: what earlier ones had charged goes back first.
+    const ofCorrected = min(givenPicoUsd, next.credit.correctedPicoUsd[period] ?? 0n);
+    next = spend(next, period, 0n, ofCorrected - givenPicoUsd);
+    next = { ...next, credit: withCorrected(next.credit, period, -ofCorrected) };
     const { grants, burns } = unburn(rest, next.credit.grants, period);
     next = { ...next, credit: { ...next.credit, grants } };
     for (const part of burns) {

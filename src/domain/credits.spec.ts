@@ -12,6 +12,7 @@ import {
   type Grant,
   type GrantKind,
   isUsableIn,
+  NO_CREDIT,
   lessParts,
   parseCredit,
   planGrantDue,
@@ -85,10 +86,11 @@ const creditState: fc.Arbitrary<CreditState> = fc.record({
   grants: grantList,
   entitlements,
   grantedPicoUsd: fc.dictionary(period, money, { maxKeys: 3 }),
+  correctedPicoUsd: fc.dictionary(period, money, { maxKeys: 3 }),
 });
 
 function state(grants: readonly Grant[]): CreditState {
-  return { grants, entitlements: [], grantedPicoUsd: {} };
+  return { ...NO_CREDIT, grants };
 }
 
 function sum(parts: readonly { readonly amountPicoUsd: bigint }[]): bigint {
@@ -257,6 +259,7 @@ describe('the plan grant of a period', () => {
       { from: '2026-12', amountPicoUsd: 50n },
     ],
     grantedPicoUsd: {},
+    correctedPicoUsd: {},
   };
 
   it('is the entitlement of the latest entry, and nothing before the first', () => {
@@ -347,7 +350,12 @@ describe('stored credit', () => {
   });
 
   it('of an account that has none is empty, and amounts past 2^53 are exact', () => {
-    expect(parseCredit(null)).toEqual({ grants: [], entitlements: [], grantedPicoUsd: {} });
+    expect(parseCredit(null)).toEqual({
+      grants: [],
+      entitlements: [],
+      grantedPicoUsd: {},
+      correctedPicoUsd: {},
+    });
     const large = grant('large', { amountPicoUsd: 2n ** 63n - 1n });
     const text = creditText(state([large]));
     expect(parseCredit(text).grants).toEqual([large]);

@@ -33,6 +33,11 @@ export interface CreditState {
   readonly entitlements: readonly Entitlement[];
   /** Plan credit granted so far, by open period: what tops a period up is the difference. */
   readonly grantedPicoUsd: Readonly<Record<string, PicoUsd>>;
+  /**
+   * What corrections of an open period left owed, by period: a later grant covers it as it covers
+   * settled cost, but it counts towards no limit.
+   */
+  readonly correctedPicoUsd: Readonly<Record<string, PicoUsd>>;
 }
 
 /** Part of one grant: burned, or given back. */
@@ -51,7 +56,12 @@ export interface BurnDown {
   readonly restPicoUsd: PicoUsd;
 }
 
-export const NO_CREDIT: CreditState = { grants: [], entitlements: [], grantedPicoUsd: {} };
+export const NO_CREDIT: CreditState = {
+  grants: [],
+  entitlements: [],
+  grantedPicoUsd: {},
+  correctedPicoUsd: {},
+};
 
 const PRIORITY: Readonly<Record<GrantKind, number>> = { plan: 10, promotional: 20, prepaid: 30 };
 
@@ -267,9 +277,7 @@ export function closeCredit(state: CreditState, period: string, next: string): C
         ? grant.period !== null && grant.period <= period
         : grant.expiresAt !== null && grant.expiresAt.getTime() <= nextStartMs;
     if (isOver && grant.remainingPicoUsd > 0n) expired.push(partOf(grant, grant.remainingPicoUsd));
-    const stillOpen = Object.fromEntries(
-      Object.entries(grant.burnedPicoUsd).filter(([of]) => of > period),
-    );
+    const stillOpen = after(grant.burnedPicoUsd, period);
     const isForgotten =
       isOver || (grant.remainingPicoUsd === 0n && Object.keys(stillOpen).length === 0);
     return isForgotten ? [] : [{ ...grant, burnedPicoUsd: stillOpen }];
@@ -278,13 +286,31 @@ export function closeCredit(state: CreditState, period: string, next: string): C
     state: {
       grants,
       entitlements: entitlementsFrom(state.entitlements, next),
-      grantedPicoUsd: Object.fromEntries(
-        Object.entries(state.grantedPicoUsd).filter(([of]) => of > period),
-      ),
+      grantedPicoUsd: after(state.grantedPicoUsd, period),
+      correctedPicoUsd: after(state.correctedPicoUsd, period),
     },
     expired,
     burned: burnedParts,
   };
+}
+
+/** Of the periods after one. */
+function after(
+  amounts: Readonly<Record<string, PicoUsd>>,
+  period: string,
+): Readonly<Record<string, PicoUsd>> {
+  return Object.fromEntries(Object.entries(amounts).filter(([of]) => of > period));
+}
+
+/** The state with more (or less) owed by corrections of a period. */
+export function withCorrected(
+  state: CreditState,
+  period: string,
+  deltaPicoUsd: PicoUsd,
+): CreditState {
+  if (deltaPicoUsd === 0n) return state;
+  const corrected = (state.correctedPicoUsd[period] ?? 0n) + deltaPicoUsd;
+  return { ...state, correctedPicoUsd: { ...state.correctedPicoUsd, [period]: corrected } };
 }
 
 /** Without the entries that no period from `period` on can need. */
@@ -321,6 +347,7 @@ interface StoredCredit {
   })[];
   readonly entitlements: readonly { readonly from: string; readonly amountPicoUsd: string }[];
   readonly grantedPicoUsd: Readonly<Record<string, string>>;
+  readonly correctedPicoUsd: Readonly<Record<string, string>>;
 }
 
 /** Reads what `creditText` wrote; null is an account without credit. */
@@ -343,6 +370,7 @@ export function parseCredit(text: string | null): CreditState {
       amountPicoUsd: BigInt(amountPicoUsd),
     })),
     grantedPicoUsd: amountsOf(stored.grantedPicoUsd),
+    correctedPicoUsd: amountsOf(stored.correctedPicoUsd),
   };
 }
 

@@ -1,4 +1,4 @@
-import { isClosedIn, usedIn, type BudgetRow } from './budget-rows.js';
+import { isClosedIn, owedIn, type BudgetRow } from './budget-rows.js';
 import { burnedIn } from './credits.js';
 import { type LedgerAccount, payerOf, type TransferKind } from './ledger.js';
 import { type PicoUsd } from './money.js';
@@ -86,7 +86,7 @@ export function differencesOf(control: AccountControl): readonly ControlDifferen
     compare('absorbed', period, absorbedPicoUsd, sumOf(moved, ['absorbed'], isAny, isAny));
     compare('credit', period, burnedIn(row.credit, period), creditUsedIn(moved));
     if (isRemembered(row, period)) {
-      compare('pay_as_you_go', period, usedIn(row, period), payAsYouGoIn(moved));
+      compare('pay_as_you_go', period, owedIn(row, period), payAsYouGoIn(moved));
     }
   }
   for (const { account, storedPicoUsd, foldedPicoUsd } of balances) {
@@ -121,10 +121,11 @@ function creditUsedIn(moved: readonly MovedSum[]): PicoUsd {
   return sumOf(moved, OF_PERIOD, isCredit, isAny) - sumOf(moved, OF_PERIOD, isAny, isCredit);
 }
 
-/** A correction upward is owed but does not count against the limit; one downward gives back. */
+/** What settlements and corrections left owed, less what was covered, taken back or given back. */
 function payAsYouGoIn(moved: readonly MovedSum[]): PicoUsd {
   return (
-    sumOf(moved, ['settlement'], isUnbilled, isAny) - sumOf(moved, OF_PERIOD, isAny, isUnbilled)
+    sumOf(moved, ['settlement', 'correction'], isUnbilled, isAny) -
+    sumOf(moved, OF_PERIOD, isAny, isUnbilled)
   );
 }
 

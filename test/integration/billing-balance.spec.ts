@@ -121,6 +121,20 @@ it('shows of a grant what it amounts to in this month, and begins each month ane
   });
 });
 
+it('counts credit of another month in that month only, also while it is not closed', async () => {
+  billing.setTime(JANUARY);
+  const account = await billing.addAccount('thrifty');
+  await spend(account, 500_000_000_000n);
+  expect((await balanceOf(account)).credit).toMatchObject({ remaining: '1.5' });
+  billing.setTime(FEBRUARY);
+  expect((await balanceOf(account)).credit).toMatchObject({
+    granted: '2',
+    used: '0',
+    remaining: '2',
+    grants: [{ kind: 'plan', granted: '2', remaining: '2' }],
+  });
+});
+
 it('tells what is held, of an account without a limit too', async () => {
   billing.setTime(JANUARY);
   const limited = await billing.addAccount('holding');

@@ -99,7 +99,15 @@ describe('a correction', () => {
     const first = await postOnce(billing.api, path, `decision:${used.id}`, UP);
     expect(first).toMatchObject({
       status: 201,
-      body: { ...UP, kind: 'correction', landsIn: '2027-02', lineUsd: '3.5', requestId: null },
+      body: {
+        kind: 'correction',
+        amountUsd: '3.5',
+        lineUsd: '3.5',
+        period: '2027-01',
+        landsIn: '2027-02',
+        description: 'Correction of 2027-01: a price was read wrongly',
+        requestId: null,
+      },
     });
     const again = await postOnce(billing.api, path, `decision:${used.id}`, UP);
     expect(again).toMatchObject({ status: 201, body: first.body });

@@ -8,6 +8,7 @@ import {
   FEBRUARY,
   JANUARY,
   MARCH,
+  postOnce,
   startBilling,
   usd,
   type BillingAccount,
@@ -229,6 +230,11 @@ describe('a request whose month is closed', () => {
     const january = await billing.latestInvoice(late);
     const [one = '', two = '', three = '', four = ''] = ids;
 
+    // A key that a caller chose is never one of ours.
+    const correction = { amountUsd: '0.25', period: '2027-01', reason: BECAUSE.reason };
+    const path = `${late.path}/corrections`;
+    const corrected = await postOnce(billing.api, path, `decision:${one}`, correction);
+    expect(corrected.status).toBe(201);
     expect((await decide(one, { action: 'charge', costUsd: '7.25' })).body).toMatchObject({
       state: 'settled',
       costUsd: '7.25',
@@ -250,7 +256,7 @@ describe('a request whose month is closed', () => {
     expect((await billing.closePeriod('2027-02')).body['failed']).toEqual([]);
     const february = await billing.latestInvoice(late);
     const corrections = february.lines.filter(({ kind }) => kind === 'correction');
-    expect(corrections.map(({ exactUsd }) => exactUsd).sort()).toEqual([COST, '7.25'].sort());
+    expect(corrections.map(({ exactUsd }) => exactUsd).sort()).toEqual([COST, '0.25', '7.25']);
     for (const { description } of corrections) {
       expect(description).toContain('2027-01');
       expect(description).toContain(BECAUSE.reason);
@@ -261,8 +267,8 @@ describe('a request whose month is closed', () => {
     expect(january.lines.filter(({ kind }) => kind === 'usage')).toHaveLength(2);
     for (const [index, { kind, requests }] of january.lines.entries()) {
       if (kind !== 'usage') continue;
-      const path = `/api/invoices/${january.id}/lines/${index + 1}/requests`;
-      expect((await billing.api.get(path)).body.data).toHaveLength(requests ?? -1);
+      const line = `/api/invoices/${january.id}/lines/${index + 1}/requests`;
+      expect((await billing.api.get(line)).body.data).toHaveLength(requests ?? -1);
     }
   });
 

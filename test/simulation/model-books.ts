@@ -165,10 +165,11 @@ function chargeClosed(account: ModelAccount, month: string, amount: bigint): Mod
 
 function giveBackOpen(account: ModelAccount, month: string, amount: bigint): ModelCorrection {
   const facts = account.month(month);
-  const fromRequests = least(amount, facts.requestsOwed);
-  facts.requestsOwed -= fromRequests;
-  const fromCorrections = least(amount - fromRequests, facts.correctionsOwed);
+  // Corrections count towards no limit, either way: what they left owed goes back first.
+  const fromCorrections = least(amount, facts.correctionsOwed);
   facts.correctionsOwed -= fromCorrections;
+  const fromRequests = least(amount - fromCorrections, facts.requestsOwed);
+  facts.requestsOwed -= fromRequests;
   const promoCost = account.giveBack(month, amount - fromRequests - fromCorrections);
   facts.corrected -= amount - promoCost;
   return { landsIn: month, line: -(amount - promoCost), absorbed: 0n, promoCost };

@@ -70,10 +70,9 @@ function expectNoFailure({ findings }: Context, report: CloseReport): void {
 export async function closeDue(context: Context): Promise<void> {
   const { run, dice } = context;
   const process = dice.pick(run.processes);
-  const report = await process.closes.closeDue(process.now());
-  context.findings.equal('invariant 16: a close succeeds', 'closes that failed', report.failed, 0);
+  const closed = await process.closes.closeDue(process.now());
   const month = monthBefore(monthOf(process.now().getTime() - HOUR_MS));
-  context.say(`${month}, ${report.closed} closed`);
+  context.say(`${month}, ${closed} closed`);
   await closeInModel(context, month);
 }
 

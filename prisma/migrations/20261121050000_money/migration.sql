@@ -86,7 +86,10 @@ CREATE TABLE "ledger_transfers" (
     CONSTRAINT "ledger_transfers_amount" CHECK (amount_pico_usd > 0),
     CONSTRAINT "ledger_transfers_two_sides" CHECK (debit <> credit)
 );
-CREATE INDEX "ledger_transfers_account" ON "ledger_transfers" (account_id, period);
+CREATE INDEX "ledger_transfers_account" ON "ledger_transfers" (account_id, period, id);
+-- What touches a period's books from outside it: few, beside the settlements.
+CREATE INDEX "ledger_transfers_facts" ON "ledger_transfers" (account_id, id)
+  WHERE kind NOT IN ('settlement', 'absorbed', 'taken_back', 'covered');
 CREATE UNIQUE INDEX "ledger_transfers_idempotency" ON "ledger_transfers" (idempotency_id) WHERE idempotency_id IS NOT NULL;
 CREATE INDEX "ledger_transfers_time" ON "ledger_transfers" USING brin (created_at);
 
