@@ -85,10 +85,13 @@ export class CreditsRepository {
    * Makes a promotional or prepaid grant, once per idempotency key; it covers in the same
    * transaction what periods it is usable in already owe. `other_content`: the key was used for
    * another grant.
+   *
+   * @param check asked for a new grant only: a replay is answered as it was, whatever has passed since.
    */
   async grant(
     accountId: string,
     request: GrantRequest,
+    check: () => void,
     actor: Actor,
     at: Date,
   ): Promise<{ readonly grant: RecordedGrant; readonly isNew: boolean } | 'other_content'> {
@@ -105,6 +108,7 @@ export class CreditsRepository {
           return isSame(grant, request) ? { grant, isNew: false } : 'other_content';
         }
       }
+      check();
       const { kind, amountPicoUsd, expiresAt, reason } = request;
       const grant: NewGrant = {
         id: uuidv7(),

@@ -52,12 +52,13 @@ export class CreditsService {
     actor: Actor,
     at: Date,
   ): Promise<RecordedGrant> {
-    if (request.expiresAt !== null && request.expiresAt.getTime() <= at.getTime()) {
+    const check = (): void => {
+      if (request.expiresAt === null || request.expiresAt.getTime() > at.getTime()) return;
       throw new TollgateError(
         refusal('invalid_request', 'expiresAt must lie in the future.', { param: 'expiresAt' }),
       );
-    }
-    const result = await this.credits.grant(accountId, request, actor, at);
+    };
+    const result = await this.credits.grant(accountId, request, check, actor, at);
     if (result !== 'other_content') return result.grant;
     throw new TollgateError(
       refusal(
