@@ -91,7 +91,7 @@ export class CorrectionsRepository {
       const id = uuidv7();
       const openPeriod = await readOpenPeriod(tx, accountId);
       const isClosed = request.period < openPeriod;
-      const closedBooks = isClosed ? await readPeriodBooks(tx, accountId, request.period) : null;
+      const books = isClosed ? await readClosedBooks(tx, accountId, request.period) : STILL_OPEN;
       await writeAudit(tx, actor, at, {
         action: 'correction.create',
         subject: `account:${accountId}`,
@@ -110,7 +110,6 @@ export class CorrectionsRepository {
         if (granted.grants.length > 0) await writeGranted(tx, granted, MONTHLY);
         row = granted.row;
       }
-      const books = closedBooks ?? (await readPeriodBooks(tx, accountId, request.period));
       const plan = decide(row, { period: openPeriod, books });
       const transfers = transfersOf(accountId, id, request, plan, at);
       const covering = coverTransfers(accountId, plan.covers, { at, newId: uuidv7, cause: id });
@@ -194,11 +193,15 @@ export async function readOpenPeriod(tx: Transaction, accountId: string): Promis
     : nextPeriod(record.closed_through);
 }
 
-/**
- * What the ledger tells of a period, with what corrections have made of it; of an open one under the
- * lock of the budget, because a settlement may come between.
- */
-async function readPeriodBooks(
+/** An open period's budget tells all: its books are not asked. */
+const STILL_OPEN: ClosedPeriodBooks = {
+  unusedPlanCreditPicoUsd: 0n,
+  payAsYouGoPicoUsd: 0n,
+  burned: [],
+};
+
+/** What the ledger tells of a closed period, with what corrections have made of it since. */
+async function readClosedBooks(
   tx: Transaction,
   accountId: string,
   period: string,

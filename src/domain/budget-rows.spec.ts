@@ -6,7 +6,9 @@ import {
   coverOwed,
   type Granted,
   isClosedIn,
+  lessOwed,
   type NewGrant,
+  owedIn,
   rolledTo,
   spend,
   topUp,
@@ -261,6 +263,37 @@ describe('a grant that comes late', () => {
   ] as const)('%s is booked from %s', (kind, debit, credit, transferKind) => {
     const { transfers } = addGrant(row(), promotional(5n, { kind }), NOVEMBER, ids());
     expect(transfers).toMatchObject([{ kind: transferKind, debit, credit, amountPicoUsd: 5n }]);
+  });
+});
+
+describe('what is owed', () => {
+  const owing = row({
+    usedPicoUsd: 30n,
+    previousUsedPicoUsd: 7n,
+    credit: { ...NO_CREDIT, correctedPicoUsd: { [NOVEMBER]: 20n } },
+  });
+
+  it('is what settlements and corrections left; corrections count towards no limit', () => {
+    expect([owedIn(owing, NOVEMBER), usedIn(owing, NOVEMBER)]).toEqual([50n, 30n]);
+    expect([owedIn(owing, OCTOBER), usedIn(owing, OCTOBER)]).toEqual([7n, 7n]);
+  });
+
+  it('is covered settled cost first, then that of corrections', () => {
+    const figures = (covered: bigint): readonly bigint[] => {
+      const after = lessOwed(owing, NOVEMBER, covered);
+      return [usedIn(after, NOVEMBER), after.credit.correctedPicoUsd[NOVEMBER]!];
+    };
+    expect([0n, 10n, 30n, 45n, 50n].map(figures)).toEqual([
+      [30n, 20n],
+      [20n, 20n],
+      [0n, 20n],
+      [0n, 5n],
+      [0n, 0n],
+    ]);
+    const { row: after, transfers } = addGrant(owing, promotional(45n), NOVEMBER, ids());
+    expect([usedIn(after, NOVEMBER), owedIn(after, NOVEMBER)]).toEqual([0n, 5n]);
+    expect(burnedIn(after.credit, NOVEMBER)).toBe(45n);
+    expect(foldTransfers(transfers).get(unbilled(ACCOUNT, NOVEMBER))).toBe(-45n);
   });
 });
 

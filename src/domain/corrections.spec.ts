@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addGrant, type BudgetRow, spend, topUp, usedIn } from './budget-rows.js';
+import { addGrant, type BudgetRow, owedIn, spend, topUp, usedIn } from './budget-rows.js';
 import {
   type ClosedPeriodBooks,
   type CorrectionPlan,
@@ -200,8 +200,8 @@ describe('a correction', () => {
     fc.assert(
       fc.property(amount, fc.boolean(), anyRow, books, (size, isUp, before, of) => {
         const isClosed = before.closedThrough === OCTOBER;
-        const known = { ...of, payAsYouGoPicoUsd: of.payAsYouGoPicoUsd + usedIn(before, OCTOBER) };
-        const at = { period: isClosed ? NOVEMBER : OCTOBER, books: known };
+        const at = { period: isClosed ? NOVEMBER : OCTOBER, books: of };
+        const owed = isClosed ? of.payAsYouGoPicoUsd : owedIn(before, OCTOBER);
         const plan = (isUp ? planUpward : planDownward)(size, OCTOBER, before, at);
         expect(plan.parts.reduce((sum, part) => sum + part.amountPicoUsd, 0n)).toBe(size);
         expect(plan.parts.every((part) => part.amountPicoUsd > 0n)).toBe(true);
@@ -214,7 +214,7 @@ describe('a correction', () => {
           .reduce((sum, part) => sum + part.amountPicoUsd, 0n);
         const line = isClosed ? through : through + credited;
         expect(plan.linePicoUsd).toBe(isUp ? line : -line);
-        if (!isUp) expect(through <= known.payAsYouGoPicoUsd).toBe(true);
+        if (!isUp) expect(through <= owed).toBe(true);
         if (isUp && !before.isPayAsYouGo) expect(through).toBe(0n);
         for (const one of plan.row.credit.grants) expect(one.remainingPicoUsd >= 0n).toBe(true);
         expect(usedIn(plan.row, OCTOBER) >= 0n && usedIn(plan.row, NOVEMBER) >= 0n).toBe(true);
@@ -253,28 +253,36 @@ class Books {
   }
 }
 
-/** October with a plan grant and a promotional one, and a cost: split as it is settled. */
-function october(plan: bigint, promo: bigint, cost: bigint): BudgetRow {
-  let id = 0;
-  const newId = (): string => `id${(id += 1)}`;
-  const credit = { ...NO_CREDIT, entitlements: [{ from: OCTOBER, amountPicoUsd: plan }] };
-  const start = row({ period: OCTOBER, credit, closedThrough: null });
-  const at = new Date('2026-10-05T00:00:00Z');
-  const promotional = {
-    id: 'promo',
+let lastId = 0;
+const newId = (): string => `id${(lastId += 1)}`;
+
+/** With a promotional grant of October. */
+function granted(before: BudgetRow, id: string, amountPicoUsd: bigint): BudgetRow {
+  const grant = {
+    id,
     accountId: ACCOUNT,
     kind: 'promotional',
-    amountPicoUsd: promo,
+    amountPicoUsd,
     period: null,
     entitlementPicoUsd: null,
-    grantedAt: at,
+    grantedAt: new Date('2026-10-05T00:00:00Z'),
     expiresAt: null,
   } as const;
-  const monthly = topUp(start, OCTOBER, at, newId).row;
-  const granted = addGrant(monthly, promotional, OCTOBER, newId).row;
-  const burnt = burnDown(cost, granted.credit.grants, OCTOBER);
-  const spent = { ...granted, credit: { ...granted.credit, grants: burnt.grants } };
+  return addGrant(before, grant, OCTOBER, newId).row;
+}
+
+function settle(before: BudgetRow, costPicoUsd: bigint): BudgetRow {
+  const burnt = burnDown(costPicoUsd, before.credit.grants, OCTOBER);
+  const spent = { ...before, credit: { ...before.credit, grants: burnt.grants } };
   return spend(spent, OCTOBER, 0n, burnt.restPicoUsd);
+}
+
+/** October with a plan grant and a promotional one, and a cost: split as it is settled. */
+function october(plan: bigint, promo: bigint, cost: bigint): BudgetRow {
+  const credit = { ...NO_CREDIT, entitlements: [{ from: OCTOBER, amountPicoUsd: plan }] };
+  const start = row({ period: OCTOBER, credit, closedThrough: null });
+  const monthly = topUp(start, OCTOBER, new Date('2026-10-05T00:00:00Z'), newId).row;
+  return settle(granted(monthly, 'promo', promo), cost);
 }
 
 /** What a cost burns of the promotional grant, and what it owes past all credit. */
@@ -315,37 +323,48 @@ describe('corrections up and down in any order', () => {
     );
   });
 
-  it('of an open period keep its credit used at min(usable, cost)', () => {
+  it('of an open period, with grants in between, keep its credit used at min(usable, cost)', () => {
+    const either = fc.array(
+      fc.oneof(
+        fc.record({ kind: fc.constant('correction'), amount: fc.bigInt(-150n, 150n) }),
+        fc.record({ kind: fc.constant('grant'), amount: fc.bigInt(1n, 80n) }),
+        fc.record({ kind: fc.constant('settlement'), amount: fc.bigInt(1n, 80n) }),
+      ),
+      { maxLength: 10 },
+    );
     fc.assert(
-      fc.property(plan, plan, some, steps, (monthly, promo, cost, deltas) => {
+      fc.property(plan, plan, some, either, (monthly, promo, cost, list) => {
         let current = october(monthly, promo, cost);
-        let corrected = 0n;
+        let usable = monthly + promo;
         let total = cost;
-        for (const delta of deltas) {
-          if (delta === 0n || total + delta < 0n) continue;
-          total += delta;
-          const size = delta > 0n ? delta : -delta;
-          const owed = usedIn(current, OCTOBER) + corrected;
-          const at = open({ payAsYouGoPicoUsd: owed }, OCTOBER);
-          const done = (delta > 0n ? planUpward : planDownward)(size, OCTOBER, current, at);
-          expect(done.linePicoUsd).toBe(delta);
-          const through = done.parts.find(({ account }) => account.startsWith('unbilled:'));
-          const moved = (through?.amountPicoUsd ?? 0n) * (delta > 0n ? 1n : -1n);
-          corrected += moved - (usedIn(done.row, OCTOBER) - usedIn(current, OCTOBER));
-          current = done.row;
+        for (const [index, { kind, amount: size }] of list.entries()) {
+          if (kind === 'grant') {
+            current = granted(current, `later${index}`, size);
+            usable += size;
+          } else if (kind === 'settlement') {
+            current = settle(current, size);
+            total += size;
+          } else if (size !== 0n && total + size >= 0n) {
+            const correct = size > 0n ? planUpward : planDownward;
+            const done = correct(size > 0n ? size : -size, OCTOBER, current, open({}, OCTOBER));
+            expect(done.linePicoUsd).toBe(size);
+            current = done.row;
+            total += size;
+          }
+          expect(burnedIn(current.credit, OCTOBER)).toBe(total < usable ? total : usable);
+          expect(owedIn(current, OCTOBER)).toBe(total > usable ? total - usable : 0n);
+          expect(usedIn(current, OCTOBER) >= 0n).toBe(true);
+          expect((current.credit.correctedPicoUsd[OCTOBER] ?? 0n) >= 0n).toBe(true);
         }
-        const usable = monthly + promo;
-        expect(burnedIn(current.credit, OCTOBER)).toBe(total < usable ? total : usable);
-        expect(usedIn(current, OCTOBER) + corrected).toBe(total > usable ? total - usable : 0n);
-        expect(corrected >= 0n).toBe(true);
       }),
     );
   });
 
   it('takes back its own charge without making room under the limit', () => {
     const owing = row({ period: OCTOBER, usedPicoUsd: 50n, closedThrough: null });
-    const up = planUpward(20n, OCTOBER, owing, open({ payAsYouGoPicoUsd: 50n }, OCTOBER));
-    const down = planDownward(20n, OCTOBER, up.row, open({ payAsYouGoPicoUsd: 70n }, OCTOBER));
+    const up = planUpward(20n, OCTOBER, owing, open({}, OCTOBER));
+    expect([usedIn(up.row, OCTOBER), owedIn(up.row, OCTOBER)]).toEqual([50n, 70n]);
+    const down = planDownward(20n, OCTOBER, up.row, open({}, OCTOBER));
     expect(told(down)).toEqual([`unbilled:${ACCOUNT}:${OCTOBER} 20`]);
     expect(usedIn(down.row, OCTOBER)).toBe(50n);
   });

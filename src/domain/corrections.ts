@@ -13,7 +13,7 @@ import {
 import { unbilled, type LedgerAccount } from './ledger.js';
 import { type PicoUsd } from './money.js';
 
-/** What an account's period has left for late facts, as the ledger tells it. */
+/** What an account's closed period has left for late facts, as the ledger tells it. */
 export interface ClosedPeriodBooks {
   /** Plan credit that expired unused, with what corrections have taken of it and given back since. */
   readonly unusedPlanCreditPicoUsd: PicoUsd;

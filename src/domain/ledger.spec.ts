@@ -80,6 +80,12 @@ describe('stored balances', () => {
     );
   });
 
+  it('that come back to where they were do not change', () => {
+    const there = { debit: unbilled('a1', '2026-11'), credit: 'cash', amountPicoUsd: 5n };
+    const back = { debit: 'cash', credit: unbilled('a1', '2026-11'), amountPicoUsd: 5n };
+    expect(balanceChanges([there, back])).toEqual([]);
+  });
+
   it('are those of a payer only', () => {
     expect(payerOf('unbilled:a1:2026-11')).toEqual({ kind: 'unbilled', accountId: 'a1' });
     expect(payerOf('plan_credit:a1:2026-11')).toEqual({ kind: 'plan_credit', accountId: 'a1' });

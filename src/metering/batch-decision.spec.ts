@@ -55,6 +55,9 @@ describe('a charge', () => {
             expect(costPicoUsd! + absorbedPicoUsd!).toBe(rated);
             expect(costPicoUsd! >= (rated < hold ? rated : hold)).toBe(true);
             expect(isOverrun).toBe(absorbedPicoUsd! > 0n);
+            const named = new Set(ended[0]!.transferIds);
+            const booked = journal.transfers.filter(({ id }) => named.has(id));
+            expect(booked.reduce((sum, one) => sum + one.amountPicoUsd, 0n)).toBe(rated);
             expect(room() >= 0n).toBe(true);
             journal.check();
           }

@@ -21,6 +21,7 @@ interface ReceivedMail {
 }
 
 let service: TestService;
+let other: TestService;
 let operator: ApiClient;
 let receiver: WebhookReceiver;
 let postOffice: SMTPServer;
@@ -55,13 +56,15 @@ beforeAll(async () => {
       listening(typeof address === 'object' ? (address?.port ?? 0) : 0);
     });
   });
-  service = await startService({
+  const environment = {
     UPSTREAM_BASE_URL: 'http://127.0.0.1:9',
     ALLOW_PRIVATE_UPSTREAMS: '127.0.0.1',
     SMTP_URL: `smtp://127.0.0.1:${smtpPort}`,
     MAIL_FROM: 'Tollgate <billing@tollgate.example>',
     PUBLIC_URL: 'https://tollgate.example',
-  });
+  };
+  service = await startService(environment);
+  other = await startService(environment, service.database);
   operator = new ApiClient(service.url);
 });
 afterEach(() => {
@@ -69,6 +72,7 @@ afterEach(() => {
   isPostOfficeOpen = true;
 });
 afterAll(async () => {
+  await other.close();
   await service.close();
   await receiver.close();
   await new Promise<void>((closed) => {
@@ -226,6 +230,19 @@ describe('a webhook', () => {
       response.socket?.write('HTTP/1.1 200 OK\r\n');
     });
     expect(await client.post(`${receiver.url}/dripping`, message)).toEqual(cut);
+    // Its status has come: that the rest never ends is no reason to send it again, or to wait.
+    receiver.answerWith((response) => {
+      const drip = setInterval(() => response.write('x'), 20);
+      response.on('close', () => {
+        clearInterval(drip);
+      });
+      response.writeHead(200).write('x');
+    });
+    const began = performance.now();
+    expect(await client.post(`${receiver.url}/never-ending`, message)).toEqual({
+      kind: 'delivered',
+    });
+    expect(performance.now() - began).toBeLessThan(2000);
   });
 
   it('is delivered by its status: of an answer without end no more is read than a little', async () => {
@@ -273,6 +290,24 @@ describe('a webhook', () => {
     await Promise.all([pending, quick]);
     release = [];
     expect(receivedAt('slow-one')).toHaveLength(10);
+  });
+
+  it('is sent by one process, however many of them find it due', async () => {
+    receiver.answerWith((response) => response.writeHead(500).end());
+    await alerted('contested', {
+      thresholds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+      webhookUrl: `${receiver.url}/contested`,
+    });
+    expect(receivedAt('contested')).toHaveLength(10);
+    receiver.answerWith((response) => response.writeHead(200).end());
+    later(31_000);
+    const both = [service, other].map(({ app }) =>
+      app.get(AlertDeliveryService, { strict: false }),
+    );
+    await Promise.all(both.map((deliveries) => deliveries.deliverDue(now)));
+    expect(receivedAt('contested')).toHaveLength(20);
+    const ids = receivedAt('contested').map(({ headers }) => headers['webhook-id']);
+    expect(new Set(ids.slice(10)).size).toBe(10);
   });
 
   it('that was taken out of the settings is told no more', async () => {

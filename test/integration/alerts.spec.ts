@@ -315,6 +315,23 @@ describe('the settings of alerts', () => {
     expect(secrets).toHaveLength(1);
   });
 
+  it('lose nothing to another change at the same time', async () => {
+    await operator.addOrganization('shared');
+    const put = (service: TestService, change: object): Promise<unknown> =>
+      new ApiClient(service.url).put('/api/organizations/shared/alerts', change);
+    for (let round = 1; round <= 5; round += 1) {
+      const emails = [`round-${round}@example.com`];
+      const webhookUrl = `https://example.com/${round}`;
+      await Promise.all([
+        put(one, { thresholds: [round] }),
+        put(two, { emails }),
+        put(one, { webhookUrl }),
+      ]);
+      const { body } = await operator.get('/api/organizations/shared/alerts');
+      expect(settingsOf(body)).toMatchObject({ thresholds: [round], emails, webhookUrl });
+    }
+  });
+
   it.each([
     [{ thresholds: [0] }, 'thresholds'],
     [{ thresholds: [101] }, 'thresholds'],

@@ -50,20 +50,23 @@ async function allStarted(): Promise<void> {
 
 describe('the job queue', () => {
   it('installs itself once, however many processes begin at the same time', async () => {
-    const troubles: unknown[] = [];
-    const names = ['install-a', 'install-b', 'install-c'];
-    for (let process = 0; process < 4; process += 1) {
-      openQueue(
-        names.map((name) => job(name, () => Promise.resolve())),
-        { trouble: (_message, error) => troubles.push(error) },
+    const names = ['install-a', 'install-b', 'install-c', 'install-d'];
+    const jobs = names.map((name) => job(name, () => Promise.resolve()));
+    for (let round = 1; round <= 4; round += 1) {
+      const troubles: unknown[] = [];
+      const trouble = (_message: string, error: unknown): void => {
+        troubles.push(error);
+      };
+      for (let process = 0; process < 6; process += 1) openQueue(jobs, { trouble });
+      await allStarted();
+      expect(troubles).toEqual([]);
+      const schedules = await database.query<{ name: string; timezone: string }>(
+        `SELECT name, timezone FROM pgboss.schedule WHERE name LIKE 'install-%' ORDER BY name`,
       );
+      expect(schedules).toEqual(names.map((name) => ({ name, timezone: 'UTC' })));
+      await Promise.all(queues.splice(0).map((queue) => queue.stop(1000)));
+      await database.query('DROP SCHEMA pgboss CASCADE');
     }
-    await allStarted();
-    expect(troubles).toEqual([]);
-    const schedules = await database.query<{ name: string; timezone: string }>(
-      `SELECT name, timezone FROM pgboss.schedule WHERE name LIKE 'install-%' ORDER BY name`,
-    );
-    expect(schedules).toEqual(names.map((name) => ({ name, timezone: 'UTC' })));
   });
 
   it('runs a tick once over all processes', async () => {

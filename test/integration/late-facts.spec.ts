@@ -232,6 +232,24 @@ describe('a correction of a month that is open', () => {
     expect(await bookProblems(database)).toEqual([]);
   });
 
+  it('is covered by a grant that comes later', async () => {
+    const account = await accountOf('free');
+    await spendOne(money, account, 30n * CENT);
+    await correct(account, 50n * CENT);
+    const { accountId } = account;
+    await grant(account, 'prepaid', 60n * CENT);
+    expect(await balanceOf(database, `unbilled:${accountId}:2026-10`)).toBe(10n * CENT);
+    expect(await balanceOf(database, `prepaid_credit:${accountId}`)).toBe(0n);
+    await close('2026-10', NOVEMBER);
+    expect(linesOf(await invoiceOf(money, account, '2026-10'))).toEqual([
+      'usage 0.3',
+      'credit -0.1',
+      'credit -0.6',
+      'correction 0.5',
+    ]);
+    expect(await bookProblems(database)).toEqual([]);
+  });
+
   it('is taken back altogether by its opposite', async () => {
     const account = await accountOf('free');
     await spendOne(money, account, 30n * CENT);

@@ -15,6 +15,7 @@ export interface ModelLines {
   readonly carry: bigint;
   /** Lines of usage: one per provider x model x set of prices is not told here, only that there are. */
   readonly hasUsage: boolean;
+  readonly requests: number;
 }
 
 export function linesOf(model: Model, account: ModelAccount, month: string): ModelLines {
@@ -27,6 +28,7 @@ export function linesOf(model: Model, account: ModelAccount, month: string): Mod
     corrections: facts.corrected + facts.landed + facts.voided,
     carry: carryIn(account, month),
     hasUsage: settled.length > 0,
+    requests: settled.length,
   };
 }
 

@@ -188,7 +188,7 @@ export async function closeRace(context: Context): Promise<void> {
   );
   const settling = [...open, ...(late === null ? [] : [late])].map((event) => ({
     event,
-    given: answer(context, event, { cost: dice.amount(event.hold) }),
+    given: answer(context, event, { cost: dice.amount(event.hold) + (event === late ? 1n : 0n) }),
   }));
   const closing = second.closes.close(month, second.now());
   const receipts = settling.map(
