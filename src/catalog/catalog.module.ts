@@ -21,7 +21,14 @@ import { UnpricedEventsService } from './unpriced-events.service.js';
 
 /** Models, providers, the price book, and where a request may go. */
 @Module({
-  imports: [ConfigModule, DatabaseModule, HttpModule, IdentityModule, JobRunsModule, MeteringModule],
+  imports: [
+    ConfigModule,
+    DatabaseModule,
+    HttpModule,
+    IdentityModule,
+    JobRunsModule,
+    MeteringModule,
+  ],
   controllers: [ModelsController, PricesController],
   providers: [
     CatalogRepository,

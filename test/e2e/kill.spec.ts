@@ -45,6 +45,7 @@ describe('the comparison of the three books', () => {
     ['every hold ends', { openEvents: 1 }],
     ['held is 0 in the end', { held: 1n }],
     ['used is the sum of the settled', { used: 101n }],
+    ['the ledger is the sum of the settled', { booked: 99n }],
     ['the load is served', { receipt: { kind: 'interrupted' } }],
   ])('sees a planted break of: %s', (rule, planted) => {
     expect(rulesBroken(planted)).toContain(rule);
@@ -52,6 +53,7 @@ describe('the comparison of the three books', () => {
 });
 
 interface Planted {
+  readonly booked?: bigint;
   readonly receipt?: Partial<Receipt>;
   readonly receipts?: readonly Receipt[];
   readonly event?: Partial<RecordedEvent>;
@@ -122,7 +124,7 @@ function rulesBroken(planted: Planted): string[] {
     billed: planted.lines ?? [{ ...line, ...planted.line }],
     recorded: {
       events: planted.events ?? [{ ...event, ...planted.event }],
-      budgets: [{ ...budget, settledPicoUsd: 100n }],
+      budgets: [{ ...budget, settledPicoUsd: 100n, bookedPicoUsd: planted.booked ?? 100n }],
       openEvents: planted.openEvents ?? 0,
       chargedTwice: planted.chargedTwice ?? [],
     },

@@ -267,7 +267,8 @@ function checkTotals({ budgets, openEvents }: Recorded): Violation[] {
   if (openEvents > 0) {
     found.push({ rule: 'every hold ends', what: `${openEvents} open events` });
   }
-  for (const { scope, subjectId, heldPicoUsd, usedPicoUsd, settledPicoUsd } of budgets) {
+  for (const budget of budgets) {
+    const { scope, subjectId, heldPicoUsd, usedPicoUsd, settledPicoUsd, bookedPicoUsd } = budget;
     const name = `${scope} ${subjectId}`;
     if (heldPicoUsd !== null && heldPicoUsd !== 0n) {
       found.push({ rule: 'held is 0 in the end', what: `${name}: ${heldPicoUsd}` });
@@ -275,6 +276,10 @@ function checkTotals({ budgets, openEvents }: Recorded): Violation[] {
     if (usedPicoUsd !== settledPicoUsd) {
       const what = `${name}: used ${usedPicoUsd}, settled ${settledPicoUsd}`;
       found.push({ rule: 'used is the sum of the settled', what });
+    }
+    if (bookedPicoUsd !== null && bookedPicoUsd !== settledPicoUsd) {
+      const what = `${name}: booked ${bookedPicoUsd}, settled ${settledPicoUsd}`;
+      found.push({ rule: 'the ledger is the sum of the settled', what });
     }
   }
   return found;

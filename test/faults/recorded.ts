@@ -24,6 +24,8 @@ export interface RecordedBudget {
   readonly heldPicoUsd: bigint | null;
   readonly usedPicoUsd: bigint;
   readonly settledPicoUsd: bigint;
+  /** What the ledger says an account was charged; null for members and tokens. */
+  readonly bookedPicoUsd: bigint | null;
 }
 
 /** The third book. */
@@ -41,7 +43,14 @@ SELECT id, client_request_id, state, outcome, provider, provider_request_id, usa
 FROM usage_events`;
 
 const BUDGETS_SQL = `
-SELECT b.subject_id, b.scope, b.held_pico_usd, b.used_pico_usd,
+SELECT b.subject_id, b.scope, b.held_pico_usd,
+  b.used_pico_usd + coalesce((
+    SELECT sum((g->'burnedPicoUsd'->>(b.period::text))::numeric) FROM jsonb_array_elements(b.credit->'grants') g
+  ), 0) AS used,
+  CASE WHEN b.scope = 'account' THEN (
+    SELECT coalesce(sum(t.amount_pico_usd), 0) FROM ledger_transfers t
+    WHERE t.account_id = b.account_id AND t.period = b.period AND t.kind = 'settlement'
+  ) END AS booked,
   coalesce((
     SELECT sum(e.cost_pico_usd) FROM usage_events e
     WHERE e.state = 'settled' AND e.period = b.period AND b.subject_id = CASE b.scope
@@ -119,7 +128,8 @@ function budgetOf(row: Row): RecordedBudget {
     subjectId: text(row, 'subject_id'),
     scope: text(row, 'scope'),
     heldPicoUsd: amount(row, 'held_pico_usd'),
-    usedPicoUsd: amount(row, 'used_pico_usd') ?? 0n,
+    usedPicoUsd: amount(row, 'used') ?? 0n,
+    bookedPicoUsd: amount(row, 'booked'),
     settledPicoUsd: amount(row, 'settled') ?? 0n,
   };
 }

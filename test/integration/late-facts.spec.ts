@@ -158,6 +158,34 @@ describe('a correction of a closed month', () => {
     expect(await bookProblems(database)).toEqual([]);
   });
 
+  it('upward and downward through promotional credit leaves that as it was', async () => {
+    const account = await accountOf('free');
+    await spendOne(money, account, 10n * CENT);
+    await close('2026-10', NOVEMBER);
+    await grant(account, 'promotional', 60n * CENT);
+    const up = await correct(account, 100n * CENT);
+    expect(await partsOf(account, up.id)).toEqual([
+      `promo_credit -> ${PAYABLE} 60`,
+      `unbilled:2026-11 -> ${PAYABLE} 40`,
+    ]);
+    const down = await correct(account, -100n * CENT);
+    expect(await partsOf(account, down.id)).toEqual([
+      `${PAYABLE} -> unbilled:2026-11 40`,
+      `${PAYABLE} -> promo_credit 60`,
+    ]);
+    expect(await balanceOf(database, `promo_credit:${account.accountId}`)).toBe(-60n * CENT);
+    expect(await bookProblems(database)).toEqual([]);
+  });
+
+  it('by many at the same time gives back no more than was charged', async () => {
+    const account = await accountOf('free');
+    await spendOne(money, account, 110n * CENT);
+    await close('2026-10', NOVEMBER);
+    await Promise.all(Array.from({ length: 9 }, () => correct(account, -40n * CENT)));
+    expect(await balanceOf(database, `unbilled:${account.accountId}:2026-11`)).toBe(-100n * CENT);
+    expect(await bookProblems(database)).toEqual([]);
+  });
+
   it('lets the credit that it gives back cover what the running month owes', async () => {
     const account = await accountOf('free');
     await grant(account, 'prepaid', 40n * CENT);

@@ -259,6 +259,11 @@ const BOOK_CHECKS: Readonly<Record<string, string>> = {
     stored AS (SELECT account_id, kind, -sum(balance_pico_usd) AS amount FROM ledger_balances WHERE kind LIKE '%_credit' GROUP BY 1, 2)
     SELECT account_id, kind, l.amount::text AS of_grants, s.amount::text AS stored FROM left_over l FULL JOIN stored s USING (account_id, kind)
     WHERE coalesce(l.amount, 0) <> coalesce(s.amount, 0)`,
+  'a grant is not as it was booked': `
+    WITH booked AS (SELECT grant_id, sum(amount_pico_usd) AS amount FROM ledger_transfers
+      WHERE kind IN ('plan_grant', 'promotional_grant', 'top_up') GROUP BY 1)
+    SELECT g.id, g.amount_pico_usd::text AS granted, b.grant_id, b.amount::text AS booked
+    FROM credit_grants g FULL JOIN booked b ON b.grant_id = g.id WHERE g.amount_pico_usd IS DISTINCT FROM b.amount`,
   'a held sum is not its holds': `
     SELECT b.subject_id, b.held_pico_usd::text AS held, h.amount::text AS holds FROM budgets b CROSS JOIN LATERAL (
       SELECT coalesce(sum(hold_pico_usd), 0) AS amount FROM (

@@ -102,6 +102,31 @@ describe('the close of a month', () => {
     expect(await bookProblems(database)).toEqual([]);
   });
 
+  it('leaves out what never reached the caller, and bills what was paid of an overrun', async () => {
+    const account = await newOrganization(money, {
+      plan: 'pro',
+      createdAt: '2026-10-01T00:00:00Z',
+      limitPicoUsd: USD,
+    });
+    const withheld = money.journal.settle(
+      refOf(await openOne(money, account, USD)),
+      settledAt(USD / 2n),
+    );
+    withheld.withhold();
+    await withheld.receipt;
+    const overrun = await openOne(money, account, USD);
+    expect(await settleOne(money, overrun, 5n * USD)).toMatchObject({
+      costPicoUsd: 3n * USD,
+      absorbedPicoUsd: 2n * USD,
+    });
+    await spendOne(money, account, 0n);
+    await close();
+    const invoice = await invoiceOf(money, account, '2026-10');
+    expect(linesOf(invoice)).toEqual(['plan 9', 'usage 3', 'credit -2']);
+    expect(invoice!.content.lines[1]!.requests).toBe(2);
+    expect(await bookProblems(database)).toEqual([]);
+  });
+
   it('a second time changes nothing', async () => {
     const accounts = [await pro(), await pro(), await free()];
     await spendOne(money, accounts[0]!, 5n * USD);
@@ -610,6 +635,7 @@ describe('months', () => {
     const account = await pro('2026-11-01T00:00:00.000Z');
     const before = await pro('2026-10-31T23:59:59.999Z');
     const report = await close();
+    expect(report.closed).toBe(1);
     expect(report.invoices.map(({ organization }) => organization)).toEqual([before.slug]);
     expect(await closedThrough(account)).toBeNull();
     expect(linesOf(await invoiceOf(money, before, '2026-10'))).toEqual(['plan 0.290322580645']);

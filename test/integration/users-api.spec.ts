@@ -98,6 +98,7 @@ describe('users', () => {
         email,
         name: 'Ada',
         plan,
+        scheduled: null,
         limits: {
           monthlySpendLimitUsd: '100',
           payAsYouGo,

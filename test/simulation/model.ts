@@ -26,6 +26,8 @@ export interface ModelEvent {
   absorbed: bigint;
   /** The split booked with its settlement; null: it settled together with others. */
   credit: bigint | null;
+  /** When it first ended. */
+  endedMs: number | null;
   /** Decided after the close of its month: a line of a later invoice. */
   isLateDecision: boolean;
 }
@@ -78,6 +80,8 @@ export class Model {
   readonly prices: ModelPrice[] = [];
   /** Event that each provider request was charged to. */
   readonly chargedTo = new Map<string, string>();
+
+  constructor(private readonly clock: () => number) {}
 
   account(id: string): ModelAccount {
     const found = this.accounts.get(id);
@@ -189,6 +193,7 @@ export class Model {
       cost: 0n,
       absorbed: 0n,
       credit: null,
+      endedMs: null,
       isLateDecision: false,
     };
     this.events.set(opened.id, opened);
@@ -265,6 +270,7 @@ export class Model {
   private end(event: ModelEvent, ending: ModelEnding, isWithheld: boolean): ModelReceipt {
     const { account, month } = event;
     const wasHeld = event.held;
+    event.endedMs ??= this.clock();
     event.provider = ending.provider;
     event.providerRequestId = ending.providerRequestId;
     event.quantities = ending.quantities;

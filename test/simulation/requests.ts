@@ -27,9 +27,16 @@ export interface Asked {
   readonly real: AdmissionRequest;
 }
 
-export function ask(context: Context, account: ModelAccount, process: Process): Asked {
+export function ask(
+  context: Context,
+  account: ModelAccount,
+  process: Process,
+  claim: { readonly tokenId: string; readonly key: string; readonly body: string } | null = null,
+): Asked {
   const { dice, run } = context;
-  const token = dice.pick(account.tokens);
+  const token =
+    account.tokens.find(({ id }) => id === claim?.tokenId) ?? dice.pick(account.tokens);
+  const idempotency = claim ?? (dice.chance(15) ? { key: context.key(), body: 'one' } : null);
   const { memberId } = token;
   const month = monthOf(process.now().getTime());
   const finite = run.model
@@ -56,7 +63,10 @@ export function ask(context: Context, account: ModelAccount, process: Process): 
     sessionId: null,
     clientRequestId: null,
     hold: realHold(hold),
-    idempotency: null,
+    idempotency:
+      idempotency === null
+        ? null
+        : { key: idempotency.key, bodyMac: Buffer.from(idempotency.body) },
   };
   return { account, memberId, tokenId: token.id, model, hold, real };
 }
@@ -116,6 +126,7 @@ export function admitted(
   process: Process,
   asked: Asked,
   result: AdmissionResult,
+  ofBatch?: string,
 ): ModelEvent | null {
   const { run, findings } = context;
   const { account, memberId, tokenId, hold } = asked;
@@ -128,9 +139,10 @@ export function admitted(
     `${account.name} at ${process.name} with ${room} left: ${result.kind}${actual === null ? '' : `, holds ${text(actual.holdPicoUsd)}`}`,
   );
   findings.equal(
-    result.kind === 'admitted'
-      ? 'invariant 6: an admission leaves every budget at 0 or above'
-      : 'invariant 6: what fits is admitted',
+    ofBatch ??
+      (result.kind === 'admitted'
+        ? 'invariant 6: an admission leaves every budget at 0 or above'
+        : 'invariant 6: what fits is admitted'),
     `what became of ${asked.real.id.slice(0, 8)}`,
     result.kind,
     expected.kind,
@@ -138,7 +150,7 @@ export function admitted(
   if (actual === null) return null;
   if (expected.kind === 'admitted') {
     findings.equal(
-      'invariant 6: an admission leaves every budget at 0 or above',
+      ofBatch ?? 'invariant 6: an admission leaves every budget at 0 or above',
       'the hold',
       actual.holdPicoUsd,
       expected.hold,
@@ -164,6 +176,12 @@ export function opened(
   const { event } = result;
   run.refs.set(event.request.id, refOf(event));
   run.ownerOf.set(event.request.id, process.ownerId);
+  const { idempotency } = event.request;
+  if (idempotency !== null) {
+    const { key, bodyMac } = idempotency;
+    const claim = { tokenId, key, body: bodyMac.toString(), eventId: event.request.id };
+    run.claims.set(`${tokenId} ${key}`, claim);
+  }
   const opened = run.model.open({
     id: event.request.id,
     account,
@@ -204,6 +222,8 @@ export interface AnswerWish {
   readonly cost?: bigint;
   /** A unit that has no price, perhaps. */
   readonly unit?: string;
+  /** To the pico. */
+  readonly isExact?: boolean;
 }
 
 export function answer(context: Context, event: ModelEvent, wish: AnswerWish = {}): Answer {
@@ -212,7 +232,7 @@ export function answer(context: Context, event: ModelEvent, wish: AnswerWish = {
   const requestId =
     wish.requestId === undefined ? (dice.chance(95) ? context.key() : null) : wish.requestId;
   const cost = wish.cost ?? costNear(run, dice, event);
-  const quantities = quantitiesFor(run, dice, event, provider, cost);
+  const quantities = quantitiesFor(run, dice, event, provider, cost, wish.isExact ?? false);
   if (wish.unit !== undefined) quantities[wish.unit] = BigInt(dice.between(1, 5_000_000));
   const rated = run.model.cost(provider, event.model, quantities, event.admittedMs);
   const rows = rowsInForce(
@@ -299,6 +319,7 @@ function quantitiesFor(
   { model, admittedMs }: ModelEvent,
   provider: string,
   cost: bigint,
+  isExact: boolean,
 ): Record<string, bigint> {
   const quantities: Record<string, bigint> = {};
   let left = cost;
@@ -311,7 +332,7 @@ function quantitiesFor(
     quantities[unit] = quantity;
     if (row !== null) left -= (quantity * row.pico) / row.per;
   }
-  if (left > 0n && dice.chance(85)) quantities['character'] = left;
+  if (left > 0n && (dice.chance(85) || isExact)) quantities['character'] = left;
   return quantities;
 }
 
@@ -321,23 +342,24 @@ export function compareReceipt(
   event: ModelEvent,
   actual: Receipt,
   expected: ModelReceipt,
+  ofBatch?: string,
 ): void {
   const what = `request ${event.id.slice(0, 8)} of ${event.account.name}`;
   findings.equal(
-    'invariant 5: a hold ends once',
+    ofBatch ?? 'invariant 5: a hold ends once',
     `what became of ${what}`,
     actual.kind,
     expected.kind,
   );
   if (actual.kind !== 'settled' || expected.kind !== 'settled') return;
   findings.equal(
-    'invariant 8: charges are what the rules say',
+    ofBatch ?? 'invariant 8: charges are what the rules say',
     `the charge of ${what}`,
     actual.costPicoUsd,
     expected.cost,
   );
   findings.equal(
-    'invariant 8: charges are what the rules say',
+    ofBatch ?? 'invariant 8: charges are what the rules say',
     `what we bear of ${what}`,
     actual.absorbedPicoUsd,
     expected.absorbed,

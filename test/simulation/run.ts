@@ -8,7 +8,7 @@ import { insertBudget } from '../../src/identity/budgets.repository.js';
 import { readBooks } from './books.js';
 import { checkBooks, type Violation } from './checks.js';
 import { Dice } from './dice.js';
-import { Model } from './model.js';
+import { Model, type ModelPrice } from './model.js';
 import { ModelAccount } from './model-account.js';
 import type { ModelLines } from './model-books.js';
 import { MODEL_PLANS, type ModelPlan } from './model-plans.js';
@@ -26,7 +26,7 @@ export const UNPRICED_UNITS = ['gpu_ms', 'video_ms', 'image', 'pixel', 'audio_ms
 
 /** One seed's life on a database: its accounts, the model of them, and what happened so far. */
 export class Run {
-  readonly model = new Model();
+  readonly model = new Model(() => this.world.nowMs);
   readonly upstream: string;
   readonly accounts: ModelAccount[] = [];
   /** The price book as a process has it in memory. */
@@ -43,6 +43,10 @@ export class Run {
   readonly violations: Violation[] = [];
   readonly log: string[] = [];
 
+  /** Idempotency keys by token and key, with the request that took them last. */
+  readonly claims = new Map<string, Claim>();
+  /** Requests that gave their key back. */
+  readonly freedKeys = new Set<string>();
   /** Requests that were released because their process was taken for dead. */
   readonly sweptIds = new Set<string>();
   readonly linesAtClose = new Map<string, ModelLines>();
@@ -107,7 +111,6 @@ export class Run {
       isPayAsYouGo,
       limit,
     );
-    await this.insertAccount(account, plan, seats);
     const members = dice.between(0, 2);
     for (let index = 0; index < members; index += 1) {
       account.members.push({ id: dice.uuid(), limit: dice.chance(50) ? null : limitOf(dice) });
@@ -121,7 +124,7 @@ export class Run {
         isRevoked: false,
       });
     }
-    await this.insertBudgets(account);
+    await this.insert(account, plan, seats);
     this.model.accounts.set(id, account);
     this.accounts.push(account);
     this.log.push(
@@ -132,11 +135,7 @@ export class Run {
     return account;
   }
 
-  private async insertAccount(
-    account: ModelAccount,
-    plan: ModelPlan,
-    seats: number,
-  ): Promise<void> {
+  private async insert(account: ModelAccount, plan: ModelPlan, seats: number): Promise<void> {
     const createdAt = new Date(account.createdMs);
     const real: Account = {
       kind: 'organization',
@@ -156,69 +155,63 @@ export class Run {
       },
     };
     const inForce = await this.processes[0].subscriptions.plan(plan.slug);
-    await this.processes[0].database.prisma.$transaction((tx) =>
-      insertAccount(tx, real, { plan: inForce, seats, effectiveAt: createdAt }),
-    );
-  }
-
-  private async insertBudgets(account: ModelAccount): Promise<void> {
-    const period = monthOf(this.nowMs);
+    const subjects = [
+      ...account.members.map(({ id, limit }) => ({ id, limit, scope: 'member' as const })),
+      ...account.tokens.map(({ id, limit }) => ({ id, limit, scope: 'token' as const })),
+    ];
     await this.processes[0].database.prisma.$transaction(async (tx) => {
-      for (const scope of ['member', 'token'] as const) {
-        for (const { id, limit } of scope === 'member' ? account.members : account.tokens) {
-          await insertBudget(tx, {
-            subjectId: id,
-            scope,
-            accountId: account.id,
-            limitPicoUsd: limit,
-            isPayAsYouGo: false,
-            period,
-          });
-        }
+      await insertAccount(tx, real, { plan: inForce, seats, effectiveAt: createdAt });
+      for (const { id, limit, scope } of subjects) {
+        await insertBudget(tx, {
+          subjectId: id,
+          scope,
+          accountId: account.id,
+          limitPicoUsd: limit,
+          isPayAsYouGo: false,
+          period: monthOf(this.nowMs),
+        });
       }
     });
   }
 
-  /** A row of the price book, in the store and in everybody's memory. */
-  async addPrice(price: {
-    readonly provider: string;
-    readonly model: string;
-    readonly unit: string;
-    readonly pico: bigint;
-    readonly per: bigint;
-    readonly fromMs: number;
-  }): Promise<void> {
-    const { provider, model, unit, pico, per, fromMs } = price;
-    if (!isUnit(unit)) throw new Error(`simulation: ${unit} is no unit`);
-    const [row] = await this.world.rows<{ id: string }>(
+  /** Rows of the price book, in the store and in everybody's memory. */
+  async addPrices(prices: readonly NewPrice[]): Promise<void> {
+    const rows = await this.world.rows<{ id: string }>(
       `INSERT INTO prices (upstream, provider, model, unit, pico_usd, per_units, effective_from, source, imported_at)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, 'manual', $8) RETURNING id::text`,
+       SELECT $1, p.provider, p.model, p.unit, p.pico, p.per, p.since, 'manual', $8
+       FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[])
+         AS p(provider, model, unit, pico, per, since) RETURNING id::text`,
       [
         this.upstream,
-        provider,
-        model,
-        unit,
-        pico.toString(),
-        per.toString(),
-        new Date(fromMs),
+        prices.map(({ provider }) => provider),
+        prices.map(({ model }) => model),
+        prices.map(({ unit }) => unit),
+        prices.map(({ pico }) => pico.toString()),
+        prices.map(({ per }) => per.toString()),
+        prices.map(({ fromMs }) => new Date(fromMs)),
         new Date(this.nowMs),
       ],
     );
-    const id = BigInt(row!.id);
-    this.rows.push({
-      id,
-      upstream: this.upstream,
-      provider,
-      model,
-      unit,
-      condition: null,
-      picoUsd: pico,
-      perUnits: per,
-      effectiveFrom: new Date(fromMs),
-      effectiveTo: null,
-      source: 'manual',
-    });
-    this.model.prices.push({ id, ...price, toMs: null });
+    for (const [index, { id: text }] of rows.entries()) {
+      const price = prices[index]!;
+      const { provider, model, unit, pico, per, fromMs } = price;
+      const id = BigInt(text);
+      if (!isUnit(unit)) throw new Error(`simulation: ${unit} is no unit`);
+      this.rows.push({
+        id,
+        upstream: this.upstream,
+        provider,
+        model,
+        unit,
+        condition: null,
+        picoUsd: pico,
+        perUnits: per,
+        effectiveFrom: new Date(fromMs),
+        effectiveTo: null,
+        source: 'manual',
+      });
+      this.model.prices.push({ id, ...price, toMs: null });
+    }
   }
 
   /** Ends a row, once. */
@@ -240,6 +233,15 @@ export class Run {
     );
     this.violations.push(...checkBooks(this.model, books, accounts));
   }
+}
+
+export type NewPrice = Omit<ModelPrice, 'id' | 'toMs'>;
+
+export interface Claim {
+  readonly tokenId: string;
+  readonly key: string;
+  readonly body: string;
+  readonly eventId: string;
 }
 
 export interface GrantOnce {

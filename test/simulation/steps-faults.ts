@@ -53,6 +53,7 @@ async function sweep(context: Context, ownerId: string, sweeper: Process): Promi
     );
     run.model.settle(event, RELEASED, false);
     run.sweptIds.add(event.id);
+    run.freedKeys.add(event.id);
     context.touch(event.account);
     context.say(`${describe(event)} swept`);
   }
@@ -69,7 +70,7 @@ export async function settleLate(context: Context): Promise<void> {
   const { run, dice } = context;
   const event = dice.pickOrNull(lateCandidates(context));
   if (event === null) return;
-  const isUnpriced = dice.chance(20);
+  const isUnpriced = dice.chance(40);
   const given = answer(context, event, isUnpriced ? { unit: dice.pick(UNPRICED_UNITS) } : {});
   const journal = dice.pickOrNull(run.lateJournals) ?? run.processes[0].journal;
   const receipt = await journal.settle(refFor(run, event), given.real).receipt;

@@ -14,7 +14,7 @@ import {
 import { monthAfter, monthOf } from './months.js';
 import { describe } from './requests.js';
 import { PROVIDERS, text, USD } from './run.js';
-import { breakBilling } from './steps-accounts.js';
+import { again, breakBilling } from './steps-accounts.js';
 
 /** Steps after the fact: corrections, credit notes, voids, payments. */
 
@@ -65,22 +65,6 @@ export async function correction(context: Context): Promise<void> {
   );
 }
 
-/** Runs something that is safe to ask again, until it is answered. */
-async function again<Result>(
-  process: Context['run']['processes'][number],
-  isBroken: boolean,
-  work: () => Promise<Result>,
-): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isBroken) throw error;
-  } finally {
-    process.billing.disarm();
-  }
-  return work();
-}
-
 function compareCorrection(
   context: Context,
   account: ModelAccount,
@@ -108,7 +92,6 @@ export async function chargeLate(context: Context): Promise<void> {
     provider !== null &&
     providerRequestId !== null &&
     run.model.chargedTo.has(`${provider} ${providerRequestId}`);
-  if (isTaken && !run.isEnabled('late_charge_of_a_charged_request')) return;
   const process = context.processFor(account);
   const amount = dice.amount(USD) + 1n;
   const state = event.state as 'unpriced' | 'quarantined';
@@ -125,8 +108,15 @@ export async function chargeLate(context: Context): Promise<void> {
     SYSTEM_ACTOR,
     process.now(),
   );
-  context.say(`${describe(event)}, ${state}: ${text(amount)}`);
-  if (booked === null) throw new Error('simulation: the event had changed');
+  context.say(`${describe(event)}, ${state}: ${text(amount)}, ${booked === null ? 'refused' : 'booked'}`);
+  context.touch(account);
+  context.findings.equal(
+    'invariant 7: a provider request is charged once',
+    `whether ${describe(event)} is charged late`,
+    booked !== null,
+    !isTaken,
+  );
+  if (booked === null || isTaken) return;
   compareCorrection(context, account, booked, decideLate(event, amount));
   if (provider !== null && providerRequestId !== null) {
     run.model.chargedTo.set(`${provider} ${providerRequestId}`, event.id);
@@ -220,15 +210,19 @@ export async function voidOne(context: Context): Promise<void> {
   const { account, invoice, real } = picked;
   const process = context.processFor(account);
   const isPossible = invoice.state === 'finalized' && invoice.creditedCents === 0n;
+  const isBroken = breakBilling(context, process);
   let outcome: string;
   try {
-    outcome = (
-      await process.creditNotes.voidInvoice(real, 'simulated', SYSTEM_ACTOR, process.now())
-    ).state;
+    const voided = await again(process, isBroken, () =>
+      process.creditNotes.voidInvoice(real, 'simulated', SYSTEM_ACTOR, process.now()),
+    );
+    outcome = voided.state;
   } catch (error) {
     if (!(error instanceof TollgateError)) throw error;
     outcome = error.refusal.code;
   }
+  // When only the answer was lost, it is void by the time it is asked for again.
+  if (isBroken && isPossible && outcome === 'conflict') outcome = 'void';
   context.touch(account);
   context.say(
     `${account.name}, invoice of ${invoice.month} over ${invoice.totalCents} cents, ${invoice.state}: ${outcome}`,

@@ -1,6 +1,9 @@
-import { releaseAll } from './steps-time.js';
+import { SYSTEM_ACTOR } from '../../src/http/actor.js';
 import type { Context } from './context.js';
 import type { ModelEnding, ModelEvent } from './model.js';
+import type { ModelAccount } from './model-account.js';
+import { changed, MODEL_PLANS } from './model-plans.js';
+import { monthOf } from './months.js';
 import {
   admitted,
   answer,
@@ -14,7 +17,10 @@ import {
   refFor,
   settleOne,
 } from './requests.js';
-import { PROVIDERS, text, UNPRICED_UNITS, USD } from './run.js';
+import { HOUR_MS, PROVIDERS, text, UNPRICED_UNITS, USD, type Run } from './run.js';
+import { newGrant, orderOf, recordGrant } from './steps-accounts.js';
+import { releaseAll } from './steps-time.js';
+import type { Process } from './world.js';
 
 /** Steps in which requests come and end. */
 
@@ -48,11 +54,41 @@ export async function burst(context: Context): Promise<void> {
       `${describe(event)} at ${process.name}, cost ${text(given.model.rated)} of a hold of ${text(event.held)}: ${described(receipt)}`,
     );
     context.touch(event.account);
-    compareReceipt(context, event, receipt, run.model.settle(event, given.model, false));
+    compareReceipt(context, event, receipt, run.model.settle(event, given.model, false), BATCH);
   }
   for (const [index, one] of asked.entries()) {
-    admitted(context, process, one, await results[index]!);
+    admitted(context, process, one, await results[index]!, BATCH);
   }
+}
+
+const BATCH = 'invariant 9: a batch is its requests one by one';
+const KEY_KEPT_MS = 24 * HOUR_MS;
+
+/** An `Idempotency-Key` again: taken for a day after its request ended, unless that gave it back. */
+export async function replayRequest(context: Context): Promise<void> {
+  const { run, dice } = context;
+  const claim = dice.pickOrNull([...run.claims.values()]);
+  if (claim === null) return;
+  const event = run.model.events.get(claim.eventId)!;
+  const endedAgoMs = event.endedMs === null ? 0 : run.nowMs - event.endedMs;
+  if (Math.abs(endedAgoMs - KEY_KEPT_MS) < HOUR_MS) return;
+  const process = context.processFor(event.account);
+  const body = dice.chance(70) ? claim.body : 'another';
+  const asked = ask(context, event.account, process, { ...claim, body });
+  const result = await process.journal.admit(asked.real);
+  if (run.freedKeys.has(event.id) || endedAgoMs > KEY_KEPT_MS) {
+    admitted(context, process, asked, result);
+    return;
+  }
+  const is = event.state === 'open' ? 'in_progress' : 'processed';
+  context.touch(event.account);
+  context.say(`${describe(event)}, which is ${event.state}: ${result.kind}`);
+  context.findings.equal(
+    'invariant 4: one idempotency id, one effect',
+    'a second request with the key of another',
+    result.kind === 'replayed' ? `${result.is} ${result.of}` : result.kind,
+    `${body === claim.body ? is : 'other_body'} ${event.id}`,
+  );
 }
 
 export async function settleSome(context: Context): Promise<void> {
@@ -144,7 +180,7 @@ export async function priceArrives(context: Context): Promise<void> {
   );
   if (unit === undefined) return;
   const pico = dice.amount(USD / 4_000_000n) + 1n;
-  await run.addPrice({ provider, model, unit, pico, per: 1n, fromMs: run.pricesFromMs });
+  await run.addPrices([{ provider, model, unit, pico, per: 1n, fromMs: run.pricesFromMs }]);
   // In the order of their ids, as the service takes them.
   const rated = waiting
     .filter((event) => event.provider === provider)
@@ -276,6 +312,13 @@ export async function race(context: Context): Promise<void> {
   );
   const results = admitting.map(({ process, asked }) => process.journal.admit(asked.real));
   const reads = dice.chance(50) ? [second.credits.budgetAt(account.id, second.now())] : [];
+  const booking = isSameInAnyOrder(
+    run,
+    account,
+    settling.map(({ event }) => event),
+  )
+    ? dice.pick([startGrant, startUpgrade])(context, account, second)
+    : null;
   context.touch(account);
   for (const [index, { event, given }] of settling.entries()) {
     const receipt = await receipts[index]!;
@@ -283,6 +326,9 @@ export async function race(context: Context): Promise<void> {
     event.credit = null;
   }
   await Promise.all(reads);
+  await booking?.then((record) => {
+    record();
+  });
   let count = 0;
   for (const [index, { process, asked }] of admitting.entries()) {
     const result = await results[index]!;
@@ -293,6 +339,69 @@ export async function race(context: Context): Promise<void> {
   context.say(
     `${account.name}: ${settling.length} settled, ${count} of ${admitting.length} admitted at both processes`,
   );
+}
+
+/**
+ * Whether credit that arrives now pays for the same whenever it arrives: nothing else than the plan's
+ * credit is there, and only this month owes anything.
+ */
+function isSameInAnyOrder(
+  run: Run,
+  account: ModelAccount,
+  settling: readonly ModelEvent[],
+): boolean {
+  const month = monthOf(run.nowMs);
+  const isHere = settling.every((event) => event.month === month);
+  const isSameClock = monthOf(run.processes[1].now().getTime()) === month;
+  const owesElsewhere = account
+    .allMonths()
+    .some(
+      (facts) =>
+        facts.month !== month &&
+        !facts.isClosed &&
+        facts.requestsOwed + facts.correctionsOwed > 0n,
+    );
+  return isHere && isSameClock && !owesElsewhere && account.grants.every(({ left }) => left === 0n);
+}
+
+/** Starts it, and answers with what tells the model of it. */
+async function startGrant(
+  context: Context,
+  account: ModelAccount,
+  process: Process,
+): Promise<() => void> {
+  const order = newGrant(context, account, process.now().getTime());
+  const { id } = await process.credits.grant(
+    account.id,
+    orderOf(order),
+    SYSTEM_ACTOR,
+    process.now(),
+  );
+  return () => {
+    recordGrant(context, { ...order, id }, process.now().getTime());
+    context.say(`${account.name}: granted ${text(order.amount)} meanwhile`);
+  };
+}
+
+async function startUpgrade(
+  context: Context,
+  account: ModelAccount,
+  process: Process,
+): Promise<() => void> {
+  const { run } = context;
+  const plan = MODEL_PLANS[2]!;
+  const seats = 7;
+  await process.subscriptions.change(
+    account.id,
+    { plan: plan.slug, seats },
+    SYSTEM_ACTOR,
+    new Date(run.nowMs),
+  );
+  return () => {
+    account.changes = changed(account.changes, { plan, seats }, run.nowMs);
+    account.coverWhatIsOwed();
+    context.say(`${account.name}: team x7 meanwhile`);
+  };
 }
 
 /** Released requests whose process may still be alive somewhere and come back with a figure. */

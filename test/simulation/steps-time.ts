@@ -83,6 +83,7 @@ export async function releaseAll(context: Context, events: readonly ModelEvent[]
   for (const event of events) {
     const process = context.processFor(event.account);
     const receipt = await process.journal.settle(refFor(run, event), RELEASED_UNSENT).receipt;
+    run.freedKeys.add(event.id);
     context.touch(event.account);
     context.say(`${describe(event)}: ${described(receipt)}`);
     compareReceipt(context, event, receipt, run.model.settle(event, RELEASED, false));
