@@ -44,7 +44,7 @@ export const SCHEDULED_JOBS: readonly ScheduledJob[] = [
   job('credit-grant', everyMinutes(15), 1800, CreditsService, (credits, at) =>
     credits.grantDue(at),
   ),
-  job('period-close', everyMinutes(5), 3600, PeriodCloseService, (periods, at) =>
+  job('period-close', everyMinutes(5), 600, PeriodCloseService, (periods, at) =>
     periods.closeDue(at),
   ),
   job('daily-control', dailyAt(3, 20), 7200, DailyControlService, (control, at) => control.run(at)),

@@ -7,6 +7,7 @@ import { CONFIG, ConfigModule } from '../config/config.module.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { HttpModule, LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
+import { JobRunsModule } from '../jobs/job-runs.module.js';
 import { BudgetWatch } from './budget-watch.js';
 import { GroupCommitJournal } from './group-commit.js';
 import { Journal } from './journal.js';
@@ -16,7 +17,7 @@ import { OwnersRepository } from './owners.repository.js';
 import { SweeperService } from './sweeper.service.js';
 
 @Module({
-  imports: [ConfigModule, DatabaseModule, HttpModule],
+  imports: [ConfigModule, DatabaseModule, HttpModule, JobRunsModule],
   providers: [
     BudgetWatch,
     JournalRepository,

@@ -5,10 +5,13 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { Clock } from '../config/clock.js';
 import { DatabaseService } from '../database/database.service.js';
 import { SessionLock } from '../database/session-lock.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
+import { HOLD_SWEEP_JOB } from '../jobs/job-names.js';
+import { JobRunsService } from '../jobs/job-runs.service.js';
 import { BATCH_MAX, RELEASED_UNSENT } from './group-commit.js';
 import { Journal } from './journal.js';
 import { OWNER_ID } from './owner.js';
@@ -39,6 +42,8 @@ export class SweeperService implements OnApplicationBootstrap, OnApplicationShut
     private readonly owners: OwnersRepository,
     private readonly journal: Journal,
     private readonly metrics: MetricsService,
+    private readonly runs: JobRunsService,
+    private readonly clock: Clock,
     @Inject(OWNER_ID) private readonly ownerId: string,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
@@ -64,16 +69,29 @@ export class SweeperService implements OnApplicationBootstrap, OnApplicationShut
   }
 
   private async beat(): Promise<void> {
+    const startedAt = this.clock.now();
+    const startedAtMs = performance.now();
+    let released = 0;
+    let failure: unknown = null;
     try {
       await this.owners.heartbeat(this.ownerId, `pid ${process.pid}`);
       this.metrics.storeUp.set(1);
-      for (const ownerId of await this.owners.staleOwners(STALE_MS)) await this.sweep(ownerId);
+      for (const ownerId of await this.owners.staleOwners(STALE_MS)) {
+        released += await this.sweep(ownerId);
+      }
       this.beats += 1;
       if (this.beats % PRUNE_EVERY_BEATS === 0) await this.owners.prune();
     } catch (error) {
+      failure = error;
       this.metrics.storeUp.set(0);
       this.logger.warn({ err: error }, 'the heartbeat of the journal could not be written');
     }
+    this.runs.ended(HOLD_SWEEP_JOB, {
+      startedAt,
+      durationMs: performance.now() - startedAtMs,
+      error: failure,
+      isNoteworthy: released > 0,
+    });
     if (this.isStopping) return;
     this.timer = setTimeout(() => {
       this.running = this.beat();
@@ -81,11 +99,11 @@ export class SweeperService implements OnApplicationBootstrap, OnApplicationShut
     this.timer.unref();
   }
 
-  /** Releases everything a dead owner left open. */
-  private async sweep(ownerId: string): Promise<void> {
-    if (ownerId === this.ownerId) return;
+  /** Releases everything a dead owner left open; answers with how many. */
+  private async sweep(ownerId: string): Promise<number> {
+    let released = 0;
+    if (ownerId === this.ownerId) return released;
     await this.lock.whileHolding(ownerId, async () => {
-      let released = 0;
       let after = NIL_UUID;
       for (;;) {
         const events = await this.owners.openEventsOf(ownerId, after, BATCH_MAX);
@@ -101,5 +119,6 @@ export class SweeperService implements OnApplicationBootstrap, OnApplicationShut
       if (released > 0)
         this.logger.warn({ ownerId, released }, 'released the holds of a process that died');
     });
+    return released;
   }
 }

@@ -33,8 +33,11 @@ export interface ModelMonth {
   /** A correction stands here, be its line 0. */
   hasCorrection: boolean;
   isClosed: boolean;
-  /** Plan credit that nobody used, at the close; later corrections take of it. */
-  planUnused: bigint;
+  /**
+   * Promotional cost of the month that nobody used: what corrections gave back that could not come
+   * back otherwise, and from the close on the plan credit left. Later corrections take of it.
+   */
+  promoUnused: bigint;
   /** After the close: pay-as-you-go that corrections of this month added or gave back. */
   lateOwed: bigint;
   carried: bigint;
@@ -94,7 +97,7 @@ export class ModelAccount {
         voided: 0n,
         hasCorrection: false,
         isClosed: false,
-        planUnused: 0n,
+        promoUnused: 0n,
         lateOwed: 0n,
         carried: 0n,
         invoice: null,

@@ -84,7 +84,7 @@ export function closeMonth(
     lines.hasUsage || lines.plan !== 0n || lines.credit !== 0n || facts.hasCorrection;
   const totalCents = hasInvoice ? totalCentsOf(sum, minimum) : 0n;
   facts.carried = sum - totalCents * PICO_PER_CENT;
-  facts.planUnused = planUnused;
+  facts.promoUnused += planUnused;
   facts.isClosed = true;
   account.closedThrough = month;
   for (const grant of account.grants) {
@@ -150,8 +150,8 @@ function chargeOpen(account: ModelAccount, month: string, amount: bigint): Model
 function chargeClosed(account: ModelAccount, month: string, amount: bigint): ModelCorrection {
   const facts = account.month(month);
   const landsIn = account.openMonth();
-  const promoCost = least(amount, facts.planUnused);
-  facts.planUnused -= promoCost;
+  const promoCost = least(amount, facts.promoUnused);
+  facts.promoUnused -= promoCost;
   let rest = amount - promoCost;
   for (const grant of account.inOrder()) {
     if (!account.isUsable(grant, landsIn)) continue;
@@ -174,6 +174,7 @@ function giveBackOpen(account: ModelAccount, month: string, amount: bigint): Mod
   facts.requestsOwed -= fromRequests;
   const promoCost = account.giveBack(month, amount - fromRequests - fromCorrections);
   facts.corrected -= amount - promoCost;
+  facts.promoUnused += promoCost;
   return { landsIn: month, line: -(amount - promoCost), absorbed: 0n, promoCost };
 }
 
@@ -193,6 +194,7 @@ function giveBackClosed(account: ModelAccount, month: string, amount: bigint): M
     account.take(grant, month, -part);
     rest -= part;
   }
+  facts.promoUnused += rest;
   return { landsIn, line: -given, absorbed: 0n, promoCost: rest };
 }
 

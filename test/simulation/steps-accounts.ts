@@ -23,6 +23,8 @@ export async function changePlan(context: Context): Promise<void> {
   const plan = dice.pick(MODEL_PLANS);
   const seats = plan.isPerSeat ? dice.between(1, 6) : 1;
   const [process] = run.processes;
+  // A change in the very instant of the one before would mean that that one never was.
+  run.world.nowMs += 1;
   const isBroken = breakBilling(context, process);
   const subscription = await again(process, isBroken, () =>
     process.subscriptions.change(

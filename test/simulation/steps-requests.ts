@@ -389,6 +389,8 @@ async function startUpgrade(
   process: Process,
 ): Promise<() => void> {
   const { run } = context;
+  // An upgrade in the very instant of the plan before would mean that that one never was.
+  run.world.nowMs += 1;
   const plan = MODEL_PLANS[2]!;
   const seats = 7;
   await process.subscriptions.change(
@@ -397,8 +399,9 @@ async function startUpgrade(
     SYSTEM_ACTOR,
     new Date(run.nowMs),
   );
+  const atMs = run.nowMs;
   return () => {
-    account.changes = changed(account.changes, { plan, seats }, run.nowMs);
+    account.changes = changed(account.changes, { plan, seats }, atMs);
     account.coverWhatIsOwed();
     context.say(`${account.name}: team x7 meanwhile`);
   };
