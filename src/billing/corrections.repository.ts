@@ -69,12 +69,15 @@ export class CorrectionsRepository {
   /**
    * Books a correction once per idempotency key, split by `decide` under the lock of the budget.
    *
+   * @param check asked under the account's lock, for a new correction only, with the sum of those of
+   *   the same request so far; what it throws changes nothing.
    * @param late an event that a person decided on after its period was closed: it is settled with the
    *   correction.
    */
   async correct(
     accountId: string,
     request: CorrectionRequest,
+    check: (correctedPicoUsd: bigint) => void,
     decide: (row: BudgetRow, open: { period: string; books: ClosedPeriodBooks }) => CorrectionPlan,
     actor: Actor,
     at: Date,
@@ -88,6 +91,7 @@ export class CorrectionsRepository {
           ? { kind: 'corrected_before', correction: before }
           : { kind: 'other_content' };
       }
+      check(await readCorrected(tx, request.requestId));
       const id = uuidv7();
       const openPeriod = await readOpenPeriod(tx, accountId);
       const isClosed = request.period < openPeriod;
@@ -178,6 +182,17 @@ async function findByKey(
     key,
   );
   return record === undefined ? null : recordedOf(record);
+}
+
+/** What corrections have made of a request's cost; the one that charged it late is that cost. */
+async function readCorrected(tx: Transaction, requestId: string | null): Promise<bigint> {
+  if (requestId === null) return 0n;
+  const [record] = await tx.$queryRawUnsafe<{ sum: string }[]>(
+    `SELECT coalesce(sum(amount_pico_usd), 0)::text AS sum FROM corrections
+     WHERE request_id = $1::text::uuid AND (idempotency_key IS NULL OR idempotency_key NOT LIKE 'decision:%')`,
+    requestId,
+  );
+  return BigInt(record?.sum ?? '0');
 }
 
 /** The account's earliest period that is not closed: where late facts land. */

@@ -64,7 +64,10 @@ export class CorrectionsService {
       provider: event?.provider ?? order.provider,
       idempotencyKey: order.idempotencyKey,
     };
-    return correctionOf(await this.book(account.id, request, actor, at, null));
+    const check = (correctedPicoUsd: bigint): void => {
+      if (event !== null) checkGivenBack(order.amountPicoUsd, event, correctedPicoUsd);
+    };
+    return correctionOf(await this.book(account.id, request, check, actor, at, null));
   }
 
   /**
@@ -81,7 +84,7 @@ export class CorrectionsService {
   ): Promise<RecordedCorrection | null> {
     const order = { ...request, requestId: late.id, idempotencyKey: `decision:${late.id}` };
     try {
-      const result = await this.book(accountId, order, actor, at, late);
+      const result = await this.book(accountId, order, () => undefined, actor, at, late);
       return result.kind === 'corrected' ? result.correction : null;
     } catch (error) {
       if (error instanceof EventChanged) return null;
@@ -100,6 +103,7 @@ export class CorrectionsService {
   private async book(
     accountId: string,
     request: CorrectionRequest,
+    check: (correctedPicoUsd: bigint) => void,
     actor: Actor,
     at: Date,
     late: LateEvent | null,
@@ -108,6 +112,7 @@ export class CorrectionsService {
     return this.corrections.correct(
       accountId,
       request,
+      check,
       (row, open) =>
         amountPicoUsd > 0n
           ? planUpward(amountPicoUsd, period, row, open)
@@ -137,13 +142,17 @@ function checkEvent(order: CorrectionOrder, event: CorrectedEvent | null): void 
   if (event.period !== order.period) {
     throw bad('period', `period: the request is of ${event.period}.`);
   }
-  const cost = event.costPicoUsd ?? 0n;
-  if (-order.amountPicoUsd > cost) {
-    throw bad(
-      'amountUsd',
-      `amountUsd: the request cost ${formatUsd(cost)}: no more is given back.`,
-    );
-  }
+}
+
+function checkGivenBack(
+  amountPicoUsd: bigint,
+  event: CorrectedEvent,
+  correctedPicoUsd: bigint,
+): void {
+  const left = (event.costPicoUsd ?? 0n) + correctedPicoUsd;
+  if (amountPicoUsd >= 0n || -amountPicoUsd <= left) return;
+  const message = `amountUsd: of what the request cost ${formatUsd(left)} is left: no more is given back.`;
+  throw bad('amountUsd', message);
 }
 
 function bad(param: string, message: string): TollgateError {

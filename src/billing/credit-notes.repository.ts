@@ -214,10 +214,15 @@ async function lockInvoice(tx: Transaction, id: string): Promise<RecordedInvoice
   return invoice;
 }
 
-/** Whole cents of corrections in the open period that no credit note has paid out; never below 0. */
+/**
+ * Whole cents that corrections of the open period owe back and no credit note has paid out; never
+ * below 0. Credit that they gave back is credit again, not money.
+ */
 async function readOwedBack(tx: Transaction, accountId: string, open: string): Promise<bigint> {
   const [record] = await tx.$queryRawUnsafe<{ sum: string }[]>(
-    `SELECT coalesce(-sum(line_pico_usd), 0)::text AS sum FROM corrections
+    `SELECT coalesce(-sum(CASE WHEN kind = 'credit_note' THEN line_pico_usd ELSE sign(amount_pico_usd) * (
+         SELECT coalesce(sum((p->>'amountPicoUsd')::numeric), 0) FROM jsonb_array_elements(parts) p WHERE p->>'account' LIKE 'unbilled:%'
+       ) END), 0)::text AS sum FROM corrections
      WHERE account_id = $1::text::uuid AND lands_in = $2::text::bpchar AND kind IN ('correction', 'credit_note')`,
     accountId,
     open,

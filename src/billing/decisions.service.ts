@@ -111,7 +111,7 @@ export class DecisionsService {
     if (event.state !== 'unpriced' || provider === null || units === null) return null;
     const rows = this.catalog.priceRows(event.upstream, provider);
     const ending = endingFor(
-      { ...event, provider, units },
+      { ...event, provider, units, isWithheld: false },
       // To a person that asks, all of them are news.
       rows.map((row) => ({ row, importedAt: at })),
     );

@@ -32,6 +32,8 @@ export interface UnpricedEvent {
   readonly durationMs: number | null;
   readonly attempts: readonly Attempt[];
   readonly rawUsage: string | null;
+  /** The answer never reached the caller: the account pays nothing of it. */
+  readonly isWithheld: boolean;
 }
 
 /** A row of the book and when it was written. */
@@ -65,6 +67,7 @@ interface EventRecord {
   readonly duration_ms: number | null;
   readonly attempts: readonly Attempt[] | null;
   readonly raw_usage: string | null;
+  readonly is_withheld: boolean;
 }
 
 @Injectable()
@@ -80,7 +83,7 @@ export class UnpricedEventsRepository {
     const records = await this.database.prisma.$queryRawUnsafe<EventRecord[]>(
       `SELECT id::text, account_id::text, member_id::text, token_id::text, upstream, provider, model, period::text,
          admitted_at, settled_at, hold_pico_usd, outcome, served_at, provider_model_id, provider_request_id, status,
-         units, reasoning_tokens, usage_source, provider_reported_pico_usd, first_byte_ms, duration_ms, attempts, raw_usage
+         units, reasoning_tokens, usage_source, provider_reported_pico_usd, first_byte_ms, duration_ms, attempts, raw_usage, is_withheld
        FROM usage_events
        WHERE state = 'unpriced' AND id > $1::uuid AND provider IS NOT NULL AND units IS NOT NULL AND NOT is_external
          AND ($2::text IS NULL OR upstream = $2) AND ($3::text IS NULL OR provider = $3)
@@ -139,5 +142,6 @@ function eventOf(record: EventRecord): UnpricedEvent {
     durationMs: record.duration_ms,
     attempts: record.attempts ?? [],
     rawUsage: record.raw_usage,
+    isWithheld: record.is_withheld,
   };
 }

@@ -57,7 +57,9 @@ export class UnpricedEventsService {
         }
         const ending = endingFor(event, rows);
         if (ending !== null) {
-          receipts.push(this.journal.settleWaiting(refOf(event), ending, 'unpriced'));
+          receipts.push(
+            this.journal.settleWaiting(refOf(event), ending, 'unpriced', event.isWithheld),
+          );
         }
       }
       const done = await Promise.all(receipts);

@@ -171,6 +171,8 @@ export class GroupCommitJournal extends Journal {
         void receipt.then((done) => {
           if (done.kind === 'settled' && done.costPicoUsd > 0n)
             this.takeBack(event, ending, done.costPicoUsd);
+          // Its cost is not known yet: when it is, it is ours.
+          if (done.kind === 'unpriced') this.end(event, ending, 'unpriced', true);
         });
       },
     };

@@ -90,6 +90,7 @@ const ENDING_COLUMNS: readonly Column<EndedRow>[] = [
   { name: 'usage_source', type: 'text', of: (row) => row.settlement.ending.usageSource },
   { name: 'is_price_assumed', type: 'boolean', of: (row) => row.settlement.ending.isPriceAssumed },
   { name: 'is_overrun', type: 'boolean', of: (row) => row.isOverrun },
+  { name: 'is_withheld', type: 'boolean', of: (row) => row.settlement.isWithheld },
   { name: 'is_late', type: 'boolean', of: (row) => row.settlement.from === 'released' },
   { name: 'cost_pico_usd', type: 'bigint', of: (row) => row.costPicoUsd },
   { name: 'credit_pico_usd', type: 'bigint', of: (row) => row.creditPicoUsd },

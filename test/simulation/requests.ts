@@ -32,6 +32,7 @@ export function ask(
   account: ModelAccount,
   process: Process,
   claim: { readonly tokenId: string; readonly key: string; readonly body: string } | null = null,
+  holdOf?: (room: bigint) => ModelHold,
 ): Asked {
   const { dice, run } = context;
   const token =
@@ -48,7 +49,9 @@ export function ask(
   );
   const room = least === null ? dice.amount(3n * USD) : least > 0n ? least : 0n;
   const model = dice.pick(MODELS);
-  const hold = dice.chance(50) ? fixedHold(dice, room) : tokenHold(run, dice, model, room);
+  const hold =
+    holdOf?.(room) ??
+    (dice.chance(50) ? fixedHold(dice, room) : tokenHold(run, dice, model, room));
   const real: AdmissionRequest = {
     id: dice.uuid(),
     createdAt: process.now(),

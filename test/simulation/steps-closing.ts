@@ -14,7 +14,6 @@ import {
 import { endOfMonthMs, monthBefore, monthOf } from './months.js';
 import { answer, compareReceipt, describe, described, refFor } from './requests.js';
 import { HOUR_MS, text, type Run } from './run.js';
-import { lateCandidates } from './steps-requests.js';
 
 /** Steps in which months close. */
 
@@ -179,25 +178,17 @@ async function fingerprint(run: Run): Promise<string> {
   return row!.print;
 }
 
-/** A settlement of a dead process arrives while its month is being closed: charged, or ours. */
+/** What keeps a month open ends while it is being closed: it is charged, then or never. */
 export async function closeRace(context: Context): Promise<void> {
   const { run, dice } = context;
   const [first, second] = run.processes;
   const month = monthBefore(monthOf(second.now().getTime()));
-  const late = dice.pickOrNull(
-    lateCandidates(context).filter(
-      (event) => event.month <= month && !event.account.isClosed(event.month),
-    ),
-  );
   const open = [...run.model.events.values()].filter(
-    (event) => event.state === 'open' && event.month <= month && event !== late,
+    (event) => event.state === 'open' && event.month <= month,
   );
-  const settling = [...open, ...(late === null ? [] : [late])].map((event) => ({
+  const settling = open.map((event) => ({
     event,
-    given: answer(context, event, {
-      cost: dice.amount(event.hold) + (event === late ? 1n : 0n),
-      isExact: event === late,
-    }),
+    given: answer(context, event, { cost: dice.amount(event.hold) }),
   }));
   const closing = second.closes.close(month, second.now());
   const receipts = settling.map(
@@ -208,14 +199,10 @@ export async function closeRace(context: Context): Promise<void> {
     const receipt = await receipts[index]!;
     context.touch(event.account);
     context.say(`${describe(event)}: ${described(receipt)}`);
-    if (event === late && receipt.kind === 'settled' && receipt.costPicoUsd === 0n) continue;
     compareReceipt(context, event, receipt, run.model.settle(event, given.model, false));
   }
   context.say(`${month}, in a race`);
   // Who was still under way when the close came by is not known: it is closed once more.
   expectNoFailure(context, await first.closes.close(month, first.now()));
   await closeInModel(context, month);
-  if (late?.state !== 'released') return;
-  const given = settling.find(({ event }) => event === late)!.given;
-  run.model.settle(late, given.model, false);
 }

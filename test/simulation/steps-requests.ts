@@ -290,33 +290,74 @@ function seenRequest({ run, dice }: Context): { provider: string; requestId: str
   return seen === null ? {} : { provider: seen.provider, requestId: seen.id };
 }
 
-/** Two processes and the sweeper's own ending at once on one account: no order changes a sum. */
+/** Both processes at once for one account: no order changes a sum. */
 export async function race(context: Context): Promise<void> {
   const { run, dice } = context;
   const account = context.anyAccount();
-  if (context.processFor(account) === run.processes[1]) run.processes[1].lagMs = 0;
-  const [first, second] = run.processes;
+  const [, second] = run.processes;
+  const { lagMs } = second;
+  // Of one clock: what is the same in any order must be of one month.
+  second.lagMs = 0;
+  try {
+    await (dice.chance(50) ? contend(context, account) : mingle(context, account));
+  } finally {
+    second.lagMs = lagMs;
+  }
+}
+
+/** The same request many times over: how many are admitted does not depend on who comes first. */
+async function contend(context: Context, account: ModelAccount): Promise<void> {
+  const { run, dice } = context;
+  const first = ask(context, account, run.processes[0]);
+  const rivals = Array.from({ length: dice.between(3, 9) }, () => ({
+    process: dice.pick(run.processes),
+    asked: { ...first, real: { ...first.real, id: dice.uuid(), idempotency: null } },
+  }));
+  const results = await Promise.all(
+    rivals.map(({ process, asked }) => process.journal.admit(asked.real)),
+  );
+  const events = rivals.flatMap(({ process, asked }, index) => {
+    const result = results[index]!;
+    return result.kind === 'admitted' ? [opened(context, process, asked, result)] : [];
+  });
+  context.touch(account);
+  context.say(`${account.name}: ${events.length} of ${rivals.length} admitted at both processes`);
+  const cost = dice.amount(
+    events.reduce((least, { hold }) => (hold < least ? hold : least), 3n * USD),
+  );
+  const provider = dice.pick(PROVIDERS);
+  for (const event of events) {
+    const given = answer(context, event, { cost, provider, requestId: null, isExact: true });
+    const { receipt } = run.processes[0].journal.settle(refFor(run, event), given.real);
+    compareReceipt(context, event, await receipt, run.model.settle(event, given.model, false));
+  }
+}
+
+/** Requests end and come, credit arrives, balances are read, all at the same time. */
+async function mingle(context: Context, account: ModelAccount): Promise<void> {
+  const { run, dice } = context;
+  const [, second] = run.processes;
   const mine = [...run.model.events.values()].filter(
     (event) => event.account === account && event.state === 'open',
   );
   const settling = mine.map((event) => {
     const cost = dice.amount(event.hold);
-    return { event, process: dice.pick([first, second]), given: answer(context, event, { cost }) };
+    return { event, process: dice.pick(run.processes), given: answer(context, event, { cost }) };
   });
-  const admitting = Array.from({ length: dice.between(2, 6) }, () => {
-    const process = dice.pick([first, second]);
-    return { process, asked: ask(context, account, process) };
-  });
+  const fitting = Array.from({ length: dice.between(0, 6) }, () => ({
+    process: dice.pick(run.processes),
+    asked: ask(context, account, second, null, (room) => ({
+      lines: [{ fixed: room / 8n, outputs: 0n, pico: 0n, per: 1n }],
+      tokens: null,
+    })),
+  }));
   const receipts = settling.map(
     ({ event, process, given }) => process.journal.settle(refFor(run, event), given.real).receipt,
   );
-  const results = admitting.map(({ process, asked }) => process.journal.admit(asked.real));
+  const results = fitting.map(({ process, asked }) => process.journal.admit(asked.real));
   const reads = dice.chance(50) ? [second.credits.budgetAt(account.id, second.now())] : [];
-  const booking = isSameInAnyOrder(
-    run,
-    account,
-    settling.map(({ event }) => event),
-  )
+  const events = settling.map(({ event }) => event);
+  const booking = isSameInAnyOrder(run, account, events)
     ? dice.pick([startGrant, startUpgrade])(context, account, second)
     : null;
   context.touch(account);
@@ -329,16 +370,10 @@ export async function race(context: Context): Promise<void> {
   await booking?.then((record) => {
     record();
   });
-  let count = 0;
-  for (const [index, { process, asked }] of admitting.entries()) {
-    const result = await results[index]!;
-    if (result.kind !== 'admitted') continue;
-    count += 1;
-    opened(context, process, asked, result);
+  context.say(`${account.name}: ${settling.length} settled while ${fitting.length} came`);
+  for (const [index, { process, asked }] of fitting.entries()) {
+    admitted(context, process, asked, await results[index]!);
   }
-  context.say(
-    `${account.name}: ${settling.length} settled, ${count} of ${admitting.length} admitted at both processes`,
-  );
 }
 
 /**

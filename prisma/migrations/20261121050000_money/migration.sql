@@ -121,7 +121,7 @@ CREATE TABLE "ledger_checkpoints" (
 
 -- The journal's side: which transfers an event is part of, and the credit of an account under the
 -- same lock as its budget.
-ALTER TABLE "usage_events" ADD COLUMN "transfer_ids" UUID[];
+ALTER TABLE "usage_events" ADD COLUMN "transfer_ids" UUID[], ADD COLUMN "is_withheld" BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE "budgets" ADD COLUMN "credit" JSONB, ADD COLUMN "closed_through" CHAR(7);
 ALTER TABLE "budgets" ADD CONSTRAINT "budgets_credit_of_accounts" CHECK (scope = 'account' OR (credit IS NULL AND closed_through IS NULL));
 
