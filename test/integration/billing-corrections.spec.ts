@@ -87,6 +87,24 @@ describe('a correction', () => {
     expect(await corrections()).toEqual([]);
   });
 
+  it('of a request gives back no more than is left of its cost, however often it is asked', async () => {
+    const request = await billing.use(other, { input: 1_000_000n, output: 0n });
+    const path = `${other.path}/corrections`;
+    const half = {
+      amountUsd: '-0.5',
+      period: '2027-02',
+      reason: 'half of it was wrong',
+      requestId: request.id,
+    };
+    expect((await billing.api.post(path, half)).status).toBe(201);
+    const second = await billing.api.post(path, half);
+    expect([second.status, second.body.error.message]).toEqual([
+      400,
+      'amountUsd: of what the request cost 0.4 is left: no more is given back.',
+    ]);
+    expect((await billing.api.post(path, { ...half, amountUsd: '-0.4' })).status).toBe(201);
+  });
+
   it('is for the operator, and nobody else’s to read', async () => {
     const path = `${account.path}/corrections`;
     expect((await account.reader.post(path, UP)).status).toBe(403);

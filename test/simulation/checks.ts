@@ -147,12 +147,7 @@ function checkGrants(findings: Findings, account: ModelAccount, books: Books): v
   );
 }
 
-function checkBudgets(
-  findings: Findings,
-  model: Model,
-  account: ModelAccount,
-  books: Books,
-): void {
+function checkBudgets(findings: Findings, model: Model, account: ModelAccount, books: Books): void {
   const subjects = [
     { id: account.id, isUnlimited: account.isUnlimited },
     ...[...account.members, ...account.tokens].map(({ id, limit }) => ({
@@ -204,12 +199,7 @@ function checkBudgets(
   );
 }
 
-function checkMonths(
-  findings: Findings,
-  model: Model,
-  account: ModelAccount,
-  books: Books,
-): void {
+function checkMonths(findings: Findings, model: Model, account: ModelAccount, books: Books): void {
   const folded = fold(books.flows);
   const balanceOf = (code: string): bigint => folded.get(code) ?? 0n;
   findings.equal(
@@ -308,7 +298,12 @@ function creditUsedIn(flows: readonly Flow[], month: string): bigint {
   return used;
 }
 
-const PAYS_FOR: ReadonlySet<string> = new Set(['settlement', 'covered', 'taken_back', 'correction']);
+const PAYS_FOR: ReadonlySet<string> = new Set([
+  'settlement',
+  'covered',
+  'taken_back',
+  'correction',
+]);
 
 /** Credit that is left and usable in a month, told by grants and transfers alone. */
 function usableFacts({ grants, flows }: Books, month: string): bigint {
@@ -354,9 +349,7 @@ function checkPayable(
     payable,
     total(events, 'cost') + absorbed + corrected,
   );
-  const expected = model
-    .eventsOf(account)
-    .reduce((sum, event) => sum + event.absorbed, 0n);
+  const expected = model.eventsOf(account).reduce((sum, event) => sum + event.absorbed, 0n);
   findings.equal(
     'invariant 8: charges are what the rules say',
     'what we bear of requests',

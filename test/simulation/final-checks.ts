@@ -77,7 +77,12 @@ export async function checkTransfersKept(
   const findings = new Findings('the ledger');
   const now = new Map(transfers.map(({ id, whole }) => [id, whole]));
   for (const [id, whole] of run.transferTexts) {
-    findings.equal('invariant 2: no transfer changes or disappears', `transfer ${id}`, now.get(id), whole);
+    findings.equal(
+      'invariant 2: no transfer changes or disappears',
+      `transfer ${id}`,
+      now.get(id),
+      whole,
+    );
   }
   for (const [id, whole] of now) run.transferTexts.set(id, whole);
   return findings.violations;
@@ -109,7 +114,12 @@ function checkEvents(findings: Findings, run: Run, events: readonly EventFacts[]
       event.admitted_month,
     );
     if (event.state !== 'settled') {
-      findings.equal('invariant 18: only what is settled is a charge', what('the cost'), event.cost, null);
+      findings.equal(
+        'invariant 18: only what is settled is a charge',
+        what('the cost'),
+        event.cost,
+        null,
+      );
       continue;
     }
     const check = 'invariant 8: charges are what the rules say';
@@ -142,7 +152,8 @@ function checkPrices(
   let cost = 0n;
   for (const [unit, quantity] of Object.entries(event.units)) {
     const own = rows.filter((row) => row.unit === unit);
-    const serving = own.length > 0 || unit !== 'cached_input' ? own : rows.filter((row) => row.unit === 'input');
+    const serving =
+      own.length > 0 || unit !== 'cached_input' ? own : rows.filter((row) => row.unit === 'input');
     if (quantity === '0' && serving.length === 0) continue;
     const inForce = serving.filter(
       ({ provider, model, fromMs, toMs }) =>

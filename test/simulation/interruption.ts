@@ -119,9 +119,7 @@ function watched<Target extends object>(
           return (value as Callable).apply(target, values);
         };
       }
-      return typeof value === 'object' && value !== null
-        ? watched(value, tx, interruption)
-        : value;
+      return typeof value === 'object' && value !== null ? watched(value, tx, interruption) : value;
     },
   });
 }

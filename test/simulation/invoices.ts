@@ -104,7 +104,12 @@ function checkUnchanged(findings: Findings, run: Run, invoice: InvoiceFacts): vo
   const before = run.invoiceTexts.get(id);
   if (before === undefined) run.invoiceTexts.set(id, seen);
   else {
-    findings.equal('invariant 16: a finalized invoice never changes', `INV-${number}`, seen, before);
+    findings.equal(
+      'invariant 16: a finalized invoice never changes',
+      `INV-${number}`,
+      seen,
+      before,
+    );
   }
   findings.equal(
     'invariant 16: a finalized invoice never changes',
@@ -229,7 +234,12 @@ export async function checkNumbers(run: Run): Promise<readonly Violation[]> {
     ['INV', 'invoices'],
     ['CN', 'credit_notes'],
   ] as const) {
-    const [facts] = await run.world.rows<{ count: number; first: number; last: number; next: number }>(
+    const [facts] = await run.world.rows<{
+      count: number;
+      first: number;
+      last: number;
+      next: number;
+    }>(
       `SELECT count(*)::int, coalesce(min(number), 1) AS first, coalesce(max(number), 0) AS last,
          (SELECT last_number FROM document_numbers WHERE series = $1) AS next FROM ${table}`,
       [series],

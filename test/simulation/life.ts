@@ -14,6 +14,8 @@ export interface LifeOptions {
   /** Places of the plan that are lived; null: all. */
   readonly keep: ReadonlySet<number> | null;
   readonly without: ReadonlySet<string>;
+  /** What somebody does to the store behind everybody's back, before the last look at it. */
+  readonly tamper?: (run: Run) => Promise<unknown>;
 }
 
 export interface Life {
@@ -48,7 +50,10 @@ export async function live(world: World, seed: number, options: LifeOptions): Pr
     try {
       await perform(context);
     } catch (error) {
-      run.violations.push({ check: 'nothing fails', what: `step ${index} (${kind}): ${wordsOf(error)}` });
+      run.violations.push({
+        check: 'nothing fails',
+        what: `step ${index} (${kind}): ${wordsOf(error)}`,
+      });
     }
     if (run.log.length > said) counts.set(kind, (counts.get(kind) ?? 0) + 1);
     run.violations.push(...context.findings.violations);
@@ -58,7 +63,7 @@ export async function live(world: World, seed: number, options: LifeOptions): Pr
     }
     if (run.violations.length > 0) return result(index);
   }
-  await end(run);
+  await end(run, options.tamper ?? (() => Promise.resolve()));
   return result(null);
 }
 
@@ -81,7 +86,7 @@ async function begin(run: Run): Promise<void> {
 }
 
 /** Everything under way ends, everything that is over is closed, and all of it is looked at. */
-async function end(run: Run): Promise<void> {
+async function end(run: Run, tamper: (run: Run) => Promise<unknown>): Promise<void> {
   const context = new Context(run, run.dice('end'), -1, 'end');
   try {
     for (const event of [...run.model.events.values()]) {
@@ -96,6 +101,7 @@ async function end(run: Run): Promise<void> {
     run.violations.push({ check: 'nothing fails', what: `the end: ${wordsOf(error)}` });
   }
   run.violations.push(...context.findings.violations);
+  await tamper(run);
   await run.check(run.accounts);
   run.violations.push(...(await checkInTheEnd(run)));
 }

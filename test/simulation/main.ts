@@ -2,8 +2,8 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { readSimulationOptions, type SimulationOptions } from './options.js';
 import { SEEDS_A_STORE } from './run.js';
-import { startServer } from './stores.js';
-import type { Report, Task } from './worker.js';
+import { startServer, TEMPLATE } from './stores.js';
+import type { Report, Task } from './seeds.js';
 
 /**
  * `npm run simulate -- --seeds 1000`: lives so many seeds and compares the money with the model after
@@ -46,7 +46,7 @@ function tasksOf(options: SimulationOptions, adminUrl: string): Task[] {
     seeds.push(seed);
     const isLast = (seed + 1) % SEEDS_A_STORE === 0 || seed === options.seed + options.seeds - 1;
     if (!isLast && seeds.length < chunk) continue;
-    tasks.push({ adminUrl, seeds, steps, keep, without, shrinks });
+    tasks.push({ adminUrl, template: TEMPLATE, seeds, steps, keep, without, shrinks });
     seeds = [];
   }
   return tasks;
@@ -108,7 +108,9 @@ function summaryText(
     '',
     `${reports.length} seeds from ${options.seed}, ${steps} steps that did something, in ${(durationMs / 1000).toFixed(1)} s`,
     [...counts].map(([kind, count]) => `${kind} ${count}`).join(', '),
-    ...[...byCheck].map(([check, seeds]) => `FAILED ${check}: seeds ${seeds.slice(0, 12).join(' ')}`),
+    ...[...byCheck].map(
+      ([check, seeds]) => `FAILED ${check}: seeds ${seeds.slice(0, 12).join(' ')}`,
+    ),
     `${reports.length - failed.length} seeds passed, ${failed.length} failed`,
   ].join('\n');
 }

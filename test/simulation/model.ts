@@ -1,4 +1,4 @@
-import { least, ModelAccount, type ModelGrant } from './model-account.js';
+import { least, type ModelAccount, type ModelGrant } from './model-account.js';
 import { monthOf } from './months.js';
 
 /**
@@ -180,7 +180,11 @@ export class Model {
     return { kind: 'admitted', hold: holdWith(hold, low), written: low };
   }
 
-  open(event: Pick<ModelEvent, 'id' | 'account' | 'memberId' | 'tokenId' | 'model' | 'hold'> & { readonly admittedMs: number }): ModelEvent {
+  open(
+    event: Pick<ModelEvent, 'id' | 'account' | 'memberId' | 'tokenId' | 'model' | 'hold'> & {
+      readonly admittedMs: number;
+    },
+  ): ModelEvent {
     const opened: ModelEvent = {
       ...event,
       month: monthOf(event.admittedMs),
@@ -333,7 +337,9 @@ export function chargeKey({
   provider,
   providerRequestId,
 }: Pick<ModelEnding, 'provider' | 'providerRequestId'>): string | null {
-  return provider === null || providerRequestId === null ? null : `${provider} ${providerRequestId}`;
+  return provider === null || providerRequestId === null
+    ? null
+    : `${provider} ${providerRequestId}`;
 }
 
 function isOf(event: ModelEvent, subjectId: string): boolean {

@@ -1,7 +1,6 @@
 import { rateAnswer } from '../../src/domain/rating.js';
 import { rowsInForce } from '../../src/domain/pricing.js';
 import type { HoldRequest } from '../../src/domain/admission.js';
-import type { Quantities } from '../../src/domain/usage.js';
 import {
   refOf,
   type AdmissionRequest,
@@ -35,8 +34,7 @@ export function ask(
   holdOf?: (room: bigint) => ModelHold,
 ): Asked {
   const { dice, run } = context;
-  const token =
-    account.tokens.find(({ id }) => id === claim?.tokenId) ?? dice.pick(account.tokens);
+  const token = account.tokens.find(({ id }) => id === claim?.tokenId) ?? dice.pick(account.tokens);
   const idempotency = claim ?? (dice.chance(15) ? { key: context.key(), body: 'one' } : null);
   const { memberId } = token;
   const month = monthOf(process.now().getTime());
@@ -50,8 +48,7 @@ export function ask(
   const room = least === null ? dice.amount(3n * USD) : least > 0n ? least : 0n;
   const model = dice.pick(MODELS);
   const hold =
-    holdOf?.(room) ??
-    (dice.chance(50) ? fixedHold(dice, room) : tokenHold(run, dice, model, room));
+    holdOf?.(room) ?? (dice.chance(50) ? fixedHold(dice, room) : tokenHold(run, dice, model, room));
   const real: AdmissionRequest = {
     id: dice.uuid(),
     createdAt: process.now(),
@@ -245,7 +242,7 @@ export function answer(context: Context, event: ModelEvent, wish: AnswerWish = {
   const rating = rateAnswer({
     usage: {
       kind: 'reported',
-      quantities: quantities as Quantities,
+      quantities: quantities,
       reasoningTokens: null,
       hasDecreased: false,
       statedCostUsd: null,
@@ -258,7 +255,12 @@ export function answer(context: Context, event: ModelEvent, wish: AnswerWish = {
     rows,
   });
   const state = rated === null ? 'unpriced' : 'settled';
-  findings.equal('invariant 12: a cost is its quantities x its rows', 'the rating', rating.state, state);
+  findings.equal(
+    'invariant 12: a cost is its quantities x its rows',
+    'the rating',
+    rating.state,
+    state,
+  );
   const ratedCost = rating.state === 'settled' ? rating.costPicoUsd : null;
   findings.equal('invariant 12: a cost is its quantities x its rows', 'the cost', ratedCost, rated);
   if (requestId !== null) run.seenRequests.push({ provider, id: requestId });
@@ -269,7 +271,7 @@ export function answer(context: Context, event: ModelEvent, wish: AnswerWish = {
       servedAt: new Date(run.nowMs),
       provider,
       providerRequestId: requestId,
-      quantities: quantities as Quantities,
+      quantities: quantities,
       ratedCostPicoUsd: ratedCost,
       priceRowIds: rating.state === 'settled' ? rating.priceRowIds : [],
       isPriceAssumed: rating.state === 'settled' && rating.isPriceAssumed,

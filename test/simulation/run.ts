@@ -103,14 +103,7 @@ export class Run {
     const name = `account ${this.accounts.length + 1}`;
     const id = dice.uuid();
     const change = { plan, seats, effectiveMs: this.nowMs };
-    const account = new ModelAccount(
-      id,
-      name,
-      this.nowMs,
-      [change],
-      isPayAsYouGo,
-      limit,
-    );
+    const account = new ModelAccount(id, name, this.nowMs, [change], isPayAsYouGo, limit);
     const members = dice.between(0, 2);
     for (let index = 0; index < members; index += 1) {
       account.members.push({ id: dice.uuid(), limit: dice.chance(50) ? null : limitOf(dice) });

@@ -26,9 +26,9 @@ export async function shrink(
     .filter((index) => index <= last && (options.keep === null || options.keep.has(index)));
   let life = failed;
   let trials = 0;
-  for (let size = Math.ceil(keep.length / 2); size >= 1 && trials < TRIALS_MAX; ) {
+  for (let size = Math.ceil(keep.length / 2); size >= 1 && trials < TRIALS_MAX;) {
     let hasShrunk = false;
-    for (let start = 0; start < keep.length && trials < TRIALS_MAX; ) {
+    for (let start = 0; start < keep.length && trials < TRIALS_MAX;) {
       const fewer = keep.filter((_index, place) => place < start || place >= start + size);
       trials += 1;
       const trial = await inFreshWorld((world) =>

@@ -96,9 +96,7 @@ export async function revokeToken(context: Context): Promise<void> {
   const account = context.anyAccount();
   const token = context.dice.pick(account.tokens);
   if (account.tokens.filter(({ isRevoked }) => !isRevoked).length < 2) return;
-  await context.run.processes[0].database.prisma.$transaction((tx) =>
-    closeBudgets(tx, [token.id]),
-  );
+  await context.run.processes[0].database.prisma.$transaction((tx) => closeBudgets(tx, [token.id]));
   token.isRevoked = true;
   context.touch(account);
   context.say(`${account.name}'s ${token.id.slice(0, 8)}`);
@@ -147,10 +145,7 @@ function expiry({ dice, run }: Context, atMs: number): number | null {
 }
 
 /** One in six transactions of billing breaks at a statement of its own. */
-export function breakBilling(
-  { dice, run }: Context,
-  process: Process,
-): boolean {
+export function breakBilling({ dice, run }: Context, process: Process): boolean {
   const isBroken = run.isEnabled('interruptions') && dice.chance(16);
   const how = dice.weighted([
     ['statement_fails' as const, 3],

@@ -48,7 +48,10 @@ export async function close(context: Context): Promise<void> {
 async function closeInterrupted({ run, dice }: Context, month: string): Promise<void> {
   const process = dice.pick(run.processes);
   const how = dice.pick(['statement_fails', 'connection_dies', 'answer_lost'] as const);
-  const after = dice.between(1, how === 'answer_lost' ? run.accounts.length : 12 * run.accounts.length);
+  const after = dice.between(
+    1,
+    how === 'answer_lost' ? run.accounts.length : 12 * run.accounts.length,
+  );
   process.billing.arm(how, after, dice.chance(60));
   try {
     await process.closes.close(month, process.now());
@@ -69,7 +72,7 @@ function expectNoFailure({ findings }: Context, report: CloseReport): void {
 export async function closeDue(context: Context): Promise<void> {
   const { run, dice } = context;
   const process = dice.pick(run.processes);
-  let closed: number | string = 0;
+  let closed: number | string;
   try {
     closed = await process.closes.closeDue(process.now());
   } catch (error) {
@@ -94,7 +97,12 @@ export async function closeTooEarly(context: Context): Promise<void> {
     code = error.refusal.code;
   }
   context.say(`${month}: ${code}`);
-  findings.equal('invariant 17: a month ends with its last instant', month, code, 'period_not_over');
+  findings.equal(
+    'invariant 17: a month ends with its last instant',
+    month,
+    code,
+    'period_not_over',
+  );
 }
 
 async function closeInModel(context: Context, month: string): Promise<void> {
@@ -163,7 +171,18 @@ function draftOf(run: Run, account: ModelAccount, month: string): string | null 
   return `${cents.slice(0, -2)}.${cents.slice(-2)}`;
 }
 
-const FINGERPRINT = ['budgets', 'ledger_balances', 'ledger_transfers', 'credit_grants', 'usage_events', 'open_events', 'invoices', 'period_closes', 'corrections', 'plan_changes']
+const FINGERPRINT = [
+  'budgets',
+  'ledger_balances',
+  'ledger_transfers',
+  'credit_grants',
+  'usage_events',
+  'open_events',
+  'invoices',
+  'period_closes',
+  'corrections',
+  'plan_changes',
+]
   .map(
     (table) =>
       `(SELECT coalesce(sum(hashtextextended(t::text, 0)), 0)::text || '/' || count(*) FROM ${table} t WHERE account_id = ANY($1))`,

@@ -21,8 +21,8 @@ const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 /** A process dies with requests under way: the other one releases what it held. */
 export async function crash(context: Context): Promise<void> {
   const { run, dice } = context;
-  const [dying, other] = dice.chance(60) ? run.processes : [...run.processes].reverse();
-  if (dying === undefined || other === undefined) return;
+  const [first, second] = run.processes;
+  const [dying, other] = dice.chance(60) ? [first, second] : [second, first];
   const dead = run.world.restart(dying);
   run.lateJournals.push(dead.journal);
   await sweep(context, dead.ownerId, other);
@@ -36,11 +36,13 @@ async function sweep(context: Context, ownerId: string, sweeper: Process): Promi
     (event) => event.state === 'open' && run.ownerOf.get(event.id) === ownerId,
   );
   const released = new Set<string>();
-  for (let after = NIL_UUID; ; ) {
+  for (let after = NIL_UUID; ;) {
     const events = await sweeper.owners.openEventsOf(ownerId, after, BATCH_MAX);
     const last = events.at(-1);
     if (last === undefined) break;
-    await Promise.all(events.map((event) => sweeper.journal.settle(event, RELEASED_UNSENT).receipt));
+    await Promise.all(
+      events.map((event) => sweeper.journal.settle(event, RELEASED_UNSENT).receipt),
+    );
     for (const { id } of events) released.add(id);
     after = last.id;
   }

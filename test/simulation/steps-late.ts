@@ -25,11 +25,12 @@ export async function correction(context: Context): Promise<void> {
   const process = context.processFor(account);
   const at = process.now();
   const months: string[] = [];
-  for (let month = monthOf(account.createdMs); month <= monthOf(at.getTime()); )
-    (months.push(month), (month = monthAfter(month)));
+  let month = monthOf(account.createdMs);
+  for (; month <= monthOf(at.getTime()); month = monthAfter(month)) months.push(month);
   const isOpenAllowed = run.isEnabled('corrections_of_open_months');
-  const month = dice.pickOrNull(months.filter((one) => isOpenAllowed || account.isClosed(one)));
-  if (month === null) return;
+  const picked = dice.pickOrNull(months.filter((one) => isOpenAllowed || account.isClosed(one)));
+  if (picked === null) return;
+  month = picked;
   const amount = dice.amount(USD) + 1n;
   const isUp = dice.chance(50);
   const facts = account.month(month);
@@ -108,7 +109,9 @@ export async function chargeLate(context: Context): Promise<void> {
     SYSTEM_ACTOR,
     process.now(),
   );
-  context.say(`${describe(event)}, ${state}: ${text(amount)}, ${booked === null ? 'refused' : 'booked'}`);
+  context.say(
+    `${describe(event)}, ${state}: ${text(amount)}, ${booked === null ? 'refused' : 'booked'}`,
+  );
   context.touch(account);
   context.findings.equal(
     'invariant 7: a provider request is charged once',
@@ -185,7 +188,12 @@ export async function writeCreditNote(context: Context): Promise<void> {
   const check = 'invariant 8: a credit note pays out corrections, the rest is goodwill';
   if (!isPossible) {
     const isState = invoice.state === 'paid' || invoice.state === 'finalized';
-    context.findings.equal(check, 'a note that cannot be', goodwill, isState ? refused : 'conflict');
+    context.findings.equal(
+      check,
+      'a note that cannot be',
+      goodwill,
+      isState ? refused : 'conflict',
+    );
     return;
   }
   context.findings.equal(
@@ -253,8 +261,7 @@ export async function endOne(context: Context): Promise<void> {
           ? {
               state,
               amountCents: current.totalCents - current.paidCents - current.creditedCents,
-              payment:
-                state === 'paid' ? { method: 'transfer', reference: '1', paidAt: at } : null,
+              payment: state === 'paid' ? { method: 'transfer', reference: '1', paidAt: at } : null,
             }
           : null,
       SYSTEM_ACTOR,

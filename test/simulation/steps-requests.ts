@@ -392,9 +392,7 @@ function isSameInAnyOrder(
     .allMonths()
     .some(
       (facts) =>
-        facts.month !== month &&
-        !facts.isClosed &&
-        facts.requestsOwed + facts.correctionsOwed > 0n,
+        facts.month !== month && !facts.isClosed && facts.requestsOwed + facts.correctionsOwed > 0n,
     );
   return isHere && isSameClock && !owesElsewhere && account.grants.every(({ left }) => left === 0n);
 }
@@ -445,9 +443,6 @@ async function startUpgrade(
 /** Released requests whose process may still be alive somewhere and come back with a figure. */
 export function lateCandidates({ run }: Context): readonly ModelEvent[] {
   return [...run.model.events.values()].filter(
-    (event) =>
-      event.state === 'released' &&
-      !event.isWithheld &&
-      run.sweptIds.has(event.id),
+    (event) => event.state === 'released' && !event.isWithheld && run.sweptIds.has(event.id),
   );
 }

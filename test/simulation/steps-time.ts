@@ -2,7 +2,15 @@ import { RELEASED_UNSENT } from '../../src/metering/group-commit.js';
 import type { Context } from './context.js';
 import type { ModelEnding, ModelEvent } from './model.js';
 import { endOfMonthMs, monthOf } from './months.js';
-import { answer, compareReceipt, describe, described, isOld, refFor, settleOne } from './requests.js';
+import {
+  answer,
+  compareReceipt,
+  describe,
+  described,
+  isOld,
+  refFor,
+  settleOne,
+} from './requests.js';
 import { DAY_MS, HOUR_MS } from './run.js';
 
 /** Steps in which time passes. */
@@ -66,7 +74,8 @@ async function moveTo(context: Context, atMs: number): Promise<void> {
     const old = [...run.model.events.values()].filter(({ state }) => state === 'open');
     for (const event of dice.shuffled(old)) {
       if (dice.chance(25)) await releaseAll(context, [event]);
-      else await settleOne(context, context.processFor(event.account), event, answer(context, event));
+      else
+        await settleOne(context, context.processFor(event.account), event, answer(context, event));
     }
   }
   run.world.nowMs = atMs;

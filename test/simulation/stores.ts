@@ -5,7 +5,7 @@ import pg from 'pg';
 import { startEmbeddedPostgres } from '../../src/database/embedded-postgres.js';
 import { migrate } from '../../src/database/migrations.js';
 
-const TEMPLATE = 'simulation_template';
+export const TEMPLATE = 'simulation_template';
 
 /** A PostgreSQL of the simulation's own, thrown away with everything in it. */
 export interface Server {
@@ -39,8 +39,12 @@ export interface Store {
 }
 
 /** A fresh store with the schema and nothing in it. */
-export async function createStore(adminUrl: string, name: string): Promise<Store> {
-  await once(adminUrl, `CREATE DATABASE ${name} TEMPLATE ${TEMPLATE} STRATEGY file_copy`);
+export async function createStore(
+  adminUrl: string,
+  name: string,
+  template: string,
+): Promise<Store> {
+  await once(adminUrl, `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`);
   return {
     url: adminUrl.replace(/\/postgres$/, `/${name}`),
     drop: () => once(adminUrl, `DROP DATABASE ${name} WITH (FORCE)`),
