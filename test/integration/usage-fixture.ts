@@ -142,6 +142,7 @@ export async function insertEvents(
       is_external: false,
       is_overrun: false,
       is_late: false,
+      is_withheld: false,
       hold_pico_usd: '0',
       cost_pico_usd: cost,
       credit_pico_usd: cost === null ? null : '0',

@@ -45,6 +45,7 @@ export function checkBooks(
     checkBudgets(findings, model, account, own);
     checkMonths(findings, model, account, own);
     checkPayable(findings, model, account, own);
+    checkHouse(findings, account, own);
     return findings.violations;
   });
 }
@@ -362,6 +363,23 @@ function checkPayable(
     borne,
     expected + account.correctionsAbsorbed,
   );
+}
+
+/** Our own accounts, as far as this account moved them. */
+function checkHouse(findings: Findings, account: ModelAccount, { flows, grants }: Books): void {
+  const folded = fold(flows);
+  const planGranted = total(
+    grants.filter(({ kind }) => kind === 'plan'),
+    'amount',
+  );
+  for (const [name, expected] of Object.entries(account.house)) {
+    findings.equal(
+      'invariant 1: every fact is booked where it belongs',
+      name,
+      folded.get(name) ?? 0n,
+      expected + (name === 'promo_cost' ? planGranted : 0n),
+    );
+  }
 }
 
 function total<Key extends string>(

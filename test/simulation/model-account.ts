@@ -68,6 +68,14 @@ export class ModelAccount {
   receivable = 0n;
   /** What we bear of corrections that are about no request. */
   correctionsAbsorbed = 0n;
+  /** What this account moved on our own accounts, debits less credits; plan credit granted left out. */
+  readonly house = {
+    promo_cost: 0n,
+    breakage: 0n,
+    subscription_revenue: 0n,
+    cash: 0n,
+    write_off: 0n,
+  };
   private readonly months = new Map<string, ModelMonth>();
 
   constructor(

@@ -85,10 +85,14 @@ export function closeMonth(
   const totalCents = hasInvoice ? totalCentsOf(sum, minimum) : 0n;
   facts.carried = sum - totalCents * PICO_PER_CENT;
   facts.promoUnused += planUnused;
+  account.house.promo_cost -= planUnused;
+  account.house.subscription_revenue -= lines.plan;
   facts.isClosed = true;
   account.closedThrough = month;
   for (const grant of account.grants) {
-    if (grant.expiresMs !== null && grant.expiresMs <= endOfMonthMs(month)) grant.left = 0n;
+    if (grant.expiresMs === null || grant.expiresMs > endOfMonthMs(month)) continue;
+    account.house[grant.kind === 'prepaid' ? 'breakage' : 'promo_cost'] -= grant.left;
+    grant.left = 0n;
   }
   for (const event of model.eventsOf(account)) {
     if (event.month === month && event.state === 'unpriced') event.held = 0n;
@@ -133,6 +137,7 @@ function booked(account: ModelAccount, month: string, amount: bigint): ModelCorr
       : isClosed
         ? giveBackClosed(account, month, -amount)
         : giveBackOpen(account, month, -amount);
+  account.house.promo_cost += amount > 0n ? done.promoCost : -done.promoCost;
   account.month(done.landsIn).hasCorrection = true;
   account.coverWhatIsOwed();
   return done;
@@ -236,6 +241,7 @@ export function creditNote(
     open.landed += paidOut * PICO_PER_CENT;
     open.hasCorrection = true;
   }
+  account.house.promo_cost += (cents - paidOut) * PICO_PER_CENT;
   invoice.creditedCents += cents;
   account.receivable -= cents * PICO_PER_CENT;
   const due = invoice.totalCents - invoice.creditedCents - invoice.paidCents;
@@ -252,6 +258,7 @@ export function endInvoice(
   const due = invoice.totalCents - invoice.creditedCents - invoice.paidCents;
   if (state === 'paid') invoice.paidCents += due;
   invoice.state = state;
+  account.house[state === 'paid' ? 'cash' : 'write_off'] += due * PICO_PER_CENT;
   account.receivable -= due * PICO_PER_CENT;
   return due;
 }

@@ -241,6 +241,7 @@ export class Model {
 
   grant(account: ModelAccount, grant: ModelGrant): void {
     account.grants.push(grant);
+    account.house[grant.kind === 'prepaid' ? 'cash' : 'promo_cost'] += grant.amount;
     account.coverWhatIsOwed();
   }
 
