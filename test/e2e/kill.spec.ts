@@ -13,13 +13,13 @@ it('records every delivered answer once and exactly, through SIGKILLs under load
   const run = await runFaultLoop({ ...QUIET_RUN, kills: 6, seed: 11, clients: 16 });
   expect(run.violations.slice(0, 5)).toEqual([]);
   expect(run.kills).toBeGreaterThanOrEqual(6);
-  expect(run.comparison.deliveredExact).toBeGreaterThan(50);
+  expect(run.comparison.deliveredExact).toBeGreaterThan(20);
 }, 120_000);
 
 it('forwards nothing unrecorded while the database is away, and serves again by itself', async () => {
   const run = await runFaultLoop({ ...QUIET_RUN, postgresRestarts: 2, seed: 12, clients: 16 });
   expect(run.violations.slice(0, 5)).toEqual([]);
-  expect(run.comparison.deliveredExact).toBeGreaterThan(50);
+  expect(run.comparison.deliveredExact).toBeGreaterThan(20);
 }, 120_000);
 
 describe('the comparison of the three books', () => {
