@@ -133,6 +133,8 @@ export async function dryRun(context: Context, ofMonth?: string): Promise<void> 
   const month = ofMonth ?? monthOf(run.nowMs);
   const process = dice.pick(run.processes);
   if (monthOf(process.now().getTime()) < month) return;
+  // What was withheld after its commit is still being marked.
+  for (const { journal } of run.processes) await journal.idle();
   const before = await fingerprint(run);
   const report = await process.closes.dryRun(month, process.now());
   findings.equal(
