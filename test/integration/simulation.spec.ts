@@ -52,7 +52,7 @@ describe('the simulation', () => {
 
   const ANY = `account_id = ANY($1::uuid[])`;
   const one = (table: string, condition: string): string =>
-    `ctid = (SELECT ctid FROM ${table} WHERE ${ANY} AND ${condition} LIMIT 1)`;
+    `ctid = (SELECT ctid FROM ${table} WHERE ${ANY} AND ${condition} ORDER BY ctid LIMIT 1)`;
 
   it.each([
     {

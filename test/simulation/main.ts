@@ -65,7 +65,8 @@ async function runWorker(tasks: Task[], tell: (report: Report) => void): Promise
       else tell(message.report);
     });
     child.once('error', reject);
-    child.once('exit', () => {
+    child.once('exit', (code, signal) => {
+      if (code !== 0) print(`a worker ended with ${signal ?? `code ${code ?? 'none'}`}`);
       resolve();
     });
     next();
