@@ -15,7 +15,7 @@ import { burnDown, creditAccountOf, unburn, type GrantPart } from '../domain/cre
 import { providerPayable, unbilled, type Transfer, type TransferKind } from '../domain/ledger.js';
 import { type PicoUsd } from '../domain/money.js';
 import { nextPeriod, periodBounds, periodOf } from '../domain/periods.js';
-import type { AdmissionRequest, Ending, OpenEventRef } from './journal.js';
+import { upstreamOf, type AdmissionRequest, type Ending, type OpenEventRef } from './journal.js';
 
 /** A settlement as the writer takes it; `from` is the state its event must be in. */
 export interface Settlement {
@@ -203,13 +203,14 @@ function endOne(settlement: Settlement, book: BatchBook): EndedEvent {
   // An unpriced event keeps its hold as provisional cost; the others of these states have none left.
   const releasesHold = (from === 'open' || from === 'unpriced') && ending.state !== 'unpriced';
   const holdPicoUsd = releasesHold ? event.holdPicoUsd : 0n;
-  if (ending.state !== 'settled') {
+  if (ending.state !== 'settled' || ending.isExternal === true) {
     if (holdPicoUsd !== 0n) spendInScope(book, event, holdPicoUsd, 0n, 0n);
+    const costPicoUsd = ending.state === 'settled' ? 0n : null;
     return {
       settlement,
-      costPicoUsd: null,
-      creditPicoUsd: null,
-      absorbedPicoUsd: null,
+      costPicoUsd,
+      creditPicoUsd: costPicoUsd,
+      absorbedPicoUsd: costPicoUsd,
       isOverrun: false,
       transferIds: [],
     };
@@ -233,7 +234,7 @@ function charge(settlement: Settlement, holdPicoUsd: PicoUsd, book: BatchBook): 
   const { grants, burns, restPicoUsd } = burnDown(chargedPicoUsd, row.credit.grants, period);
   if (burns.length > 0) book.set({ ...row, credit: { ...row.credit, grants } });
   spendInScope(book, event, holdPicoUsd, restPicoUsd, chargedPicoUsd);
-  const payable = providerPayable(event.upstream, ending.provider);
+  const payable = providerPayable(upstreamOf(event, ending), ending.provider);
   const post = (debit: string, amount: PicoUsd, grantId: string | null): string[] =>
     amount === 0n
       ? []
@@ -275,7 +276,7 @@ function takeBack(settlement: Settlement, book: BatchBook): EndedEvent {
   if (burns.length > 0) book.set({ ...row, credit: { ...row.credit, grants } });
   spendInScope(book, event, 0n, -fromOwed, -chargedBeforePicoUsd);
   if (burns.length > 0) book.coverOwed(accountId);
-  const payable = providerPayable(event.upstream, ending.provider);
+  const payable = providerPayable(upstreamOf(event, ending), ending.provider);
   const back = (credit: string, amount: PicoUsd, part: GrantPart | null): string[] =>
     amount === 0n
       ? []

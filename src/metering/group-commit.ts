@@ -26,6 +26,7 @@ import {
   type OpenEventRef,
   type Receipt,
   type SettlementTicket,
+  upstreamOf,
 } from './journal.js';
 
 /** At most this many of each kind in one batch: four round trips whatever their number. */
@@ -484,7 +485,8 @@ export class GroupCommitJournal extends Journal {
   ): boolean {
     const { event, ending, from } = pending.settlement;
     const charge = chargeKeyOf(event, ending);
-    if (charge !== null && ending.state === 'settled' && from !== 'settled') {
+    const isCharged = ending.state === 'settled' && ending.isExternal !== true;
+    if (charge !== null && isCharged && from !== 'settled') {
       const chargedTo = states?.chargedTo.get(charge) ?? seen.get(charge);
       if (chargedTo !== undefined && chargedTo !== event.id) {
         pending.settlement = quarantined(
@@ -636,10 +638,11 @@ function isTooLate({ event, from }: Settlement, { budgets }: LockedState): boole
   return row !== undefined && isClosedIn(row, event.period);
 }
 
-function chargeKeyOf(event: OpenEventRef, { provider, providerRequestId }: Ending): string | null {
+function chargeKeyOf(event: OpenEventRef, ending: Ending): string | null {
+  const { provider, providerRequestId } = ending;
   return provider === null || providerRequestId === null
     ? null
-    : `${event.upstream} ${provider} ${providerRequestId}`;
+    : `${upstreamOf(event, ending)} ${provider} ${providerRequestId}`;
 }
 
 /** The bare record of a settlement that cannot be written or charged, for a person to decide. */

@@ -4,7 +4,7 @@ import { creditText } from '../domain/credits.js';
 import type { BalanceChange, Transfer } from '../domain/ledger.js';
 import { inputTokensOf, outputTokensOf } from '../domain/usage.js';
 import type { ChangedBudget, EndedEvent } from './batch-decision.js';
-import type { AdmissionRequest } from './journal.js';
+import { upstreamOf, type AdmissionRequest } from './journal.js';
 
 export interface OpenedRow {
   readonly request: AdmissionRequest;
@@ -50,7 +50,6 @@ export const CARRIED_COLUMNS: readonly string[] = [
   'created_at',
   'admitted_at',
   'period',
-  'upstream',
   'model',
   'task',
   'is_stream',
@@ -70,6 +69,11 @@ const ENDING_COLUMNS: readonly Column<EndedRow>[] = [
     of: (row) => row.settlement.ending.servedAt?.toISOString() ?? null,
   },
   { name: 'settled_at', type: 'timestamptz', of: (row) => row.settledAt.toISOString() },
+  {
+    name: 'upstream',
+    type: 'text',
+    of: ({ settlement: { event, ending } }) => upstreamOf(event, ending),
+  },
   { name: 'provider', type: 'text', of: (row) => row.settlement.ending.provider },
   { name: 'provider_model_id', type: 'text', of: (row) => row.settlement.ending.providerModelId },
   {
@@ -89,6 +93,11 @@ const ENDING_COLUMNS: readonly Column<EndedRow>[] = [
   { name: 'units', type: 'jsonb', of: (row) => unitsOf(row) },
   { name: 'usage_source', type: 'text', of: (row) => row.settlement.ending.usageSource },
   { name: 'is_price_assumed', type: 'boolean', of: (row) => row.settlement.ending.isPriceAssumed },
+  {
+    name: 'is_external',
+    type: 'boolean',
+    of: (row) => row.settlement.ending.isExternal === true,
+  },
   { name: 'is_overrun', type: 'boolean', of: (row) => row.isOverrun },
   { name: 'is_withheld', type: 'boolean', of: (row) => row.settlement.isWithheld },
   { name: 'is_late', type: 'boolean', of: (row) => row.settlement.from === 'released' },

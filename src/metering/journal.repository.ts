@@ -19,7 +19,7 @@ import {
   type EndedRow,
   type OpenedRow,
 } from './journal.columns.js';
-import type { AdmissionRequest } from './journal.js';
+import { upstreamOf, type AdmissionRequest } from './journal.js';
 
 /** Settlements and admissions that one transaction decides and writes. */
 export interface Batch {
@@ -127,8 +127,8 @@ journalled AS (
 ),
 charged AS (
   INSERT INTO charged_requests (upstream, provider, provider_request_id, event_id)
-  SELECT c.upstream, e.provider, e.provider_request_id, e.id FROM closed c JOIN ended e ON e.id = c.open_id
-  WHERE e.state = 'settled' AND e.provider IS NOT NULL AND e.provider_request_id IS NOT NULL
+  SELECT e.upstream, e.provider, e.provider_request_id, e.id FROM closed c JOIN ended e ON e.id = c.open_id
+  WHERE e.state = 'settled' AND NOT e.is_external AND e.provider IS NOT NULL AND e.provider_request_id IS NOT NULL
   ON CONFLICT DO NOTHING RETURNING 1
 ),
 opened AS (
@@ -168,12 +168,12 @@ restated AS (
   UPDATE usage_events u SET ${assignmentsFrom('n')}, hold_pico_usd = CASE WHEN n.was = 'released' AND n.state = 'unpriced' THEN 0 ELSE u.hold_pico_usd END,
     transfer_ids = coalesce(u.transfer_ids, '{}') || n.transfer_ids::uuid[]
   FROM next n WHERE u.id = n.id AND u.state = n.was
-  RETURNING u.id, u.upstream, u.provider, u.provider_request_id, u.state
+  RETURNING u.id, u.upstream, u.provider, u.provider_request_id, u.state, u.is_external
 ),
 charged AS (
   INSERT INTO charged_requests (upstream, provider, provider_request_id, event_id)
   SELECT upstream, provider, provider_request_id, id FROM restated
-  WHERE state = 'settled' AND provider IS NOT NULL AND provider_request_id IS NOT NULL
+  WHERE state = 'settled' AND NOT is_external AND provider IS NOT NULL AND provider_request_id IS NOT NULL
   ON CONFLICT DO NOTHING RETURNING 1
 )
 SELECT (SELECT count(*) FROM restated)::int AS restated, (SELECT count(*) FROM charged)::int AS charged`;
@@ -279,9 +279,8 @@ export class JournalRepository {
 class GivenUp extends Error {}
 
 function isCharged({ settlement: { ending } }: EndedRow): boolean {
-  return (
-    ending.state === 'settled' && ending.provider !== null && ending.providerRequestId !== null
-  );
+  const isPayable = ending.state === 'settled' && ending.isExternal !== true;
+  return isPayable && ending.provider !== null && ending.providerRequestId !== null;
 }
 
 async function restate(tx: WriterTransaction, rows: readonly EndedRow[]): Promise<void> {
@@ -315,7 +314,7 @@ async function readStates(
       `SELECT c.upstream || ' ' || c.provider || ' ' || c.provider_request_id AS key, c.event_id::text
        FROM charged_requests c JOIN unnest($1::text::text[], $2::text::text[], $3::text::text[]) AS s(upstream, provider, id)
          ON c.upstream = s.upstream AND c.provider = s.provider AND c.provider_request_id = s.id`,
-      arrayText(settlements.map(({ event }) => event.upstream)),
+      arrayText(settlements.map(({ event, ending }) => upstreamOf(event, ending))),
       arrayText(settlements.map(({ ending }) => ending.provider)),
       arrayText(settlements.map(({ ending }) => ending.providerRequestId)),
     ),

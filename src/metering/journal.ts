@@ -76,6 +76,8 @@ export interface Ending {
   readonly state: 'settled' | 'released' | 'unpriced' | 'quarantined';
   readonly outcome: EventOutcome;
   readonly servedAt: Date | null;
+  /** Who was called in the end; absent: whom the event was admitted for. */
+  readonly upstream?: string;
   readonly provider: string | null;
   readonly providerModelId: string | null;
   readonly providerRequestId: string | null;
@@ -84,7 +86,9 @@ export interface Ending {
   readonly reasoningTokens: bigint | null;
   readonly usageSource: 'provider' | 'estimated' | 'none';
   readonly isPriceAssumed: boolean;
-  /** Quantities x price rows; required when settled. */
+  /** Served under the organization's own key: shown, and nobody is charged. */
+  readonly isExternal?: boolean;
+  /** Quantities x price rows; required when settled, unless it is external. */
   readonly ratedCostPicoUsd: PicoUsd | null;
   readonly priceRowIds: readonly bigint[];
   readonly providerReportedPicoUsd: PicoUsd | null;
@@ -153,6 +157,11 @@ export abstract class Journal {
   ): Promise<Receipt>;
   /** Resolves once nothing waits for a commit. */
   abstract idle(): Promise<void>;
+}
+
+/** The upstream that an event ended at. */
+export function upstreamOf(event: OpenEventRef, ending: Ending): string {
+  return ending.upstream ?? event.upstream;
 }
 
 export function refOf(event: AdmittedEvent): OpenEventRef {
