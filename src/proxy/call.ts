@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { PriceRow } from '../domain/pricing.js';
+import type { Quantities } from '../domain/usage.js';
 import type { Identity } from '../identity/identity.js';
 import type { AdmittedEvent, Attempt } from '../metering/journal.js';
 import type { Route } from '../catalog/catalog.js';
 import type { ChatRequestFacts } from './body/chat-request.js';
+import type { Endpoint } from './endpoints.js';
 import type { RateStanding } from './rate-standing.js';
 import type { RequestMarks } from './request-headers.js';
 import type { UpstreamExchange } from './upstream-exchange.js';
@@ -16,10 +18,15 @@ export interface RoutedRequest {
   readonly identity: Identity;
   readonly secret: string;
   readonly marks: RequestMarks;
+  readonly endpoint: Endpoint;
   readonly body: Buffer;
   readonly facts: ChatRequestFacts;
   readonly model: string;
   readonly routes: readonly Route[];
+  /** Quantities that the request states, in units other than tokens. */
+  readonly stated: Quantities;
+  /** Behind the path at the upstream: empty, or from the `?` on. */
+  readonly query: string;
 }
 
 /** The route and the answer that a call ended on. */
@@ -52,6 +59,7 @@ export class Call {
 
   constructor(
     readonly id: string,
+    readonly endpoint: Endpoint,
     readonly request: IncomingMessage,
     readonly response: ServerResponse,
   ) {

@@ -1,14 +1,20 @@
 import type { ServerResponse } from 'node:http';
 import { errorBody, errorStatus, type Refusal } from '../domain/errors.js';
+import type { ErrorForm } from './endpoints.js';
 import { ownHeaders, type AnswerMarks } from './response-headers.js';
 
 /** Writes an error answer of ours; nothing when the client has already had a head. */
-export function sendRefusal(response: ServerResponse, refusal: Refusal, marks: AnswerMarks): void {
+export function sendRefusal(
+  response: ServerResponse,
+  refusal: Refusal,
+  form: ErrorForm,
+  marks: AnswerMarks,
+): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
-  const body = JSON.stringify(errorBody(refusal));
+  const body = JSON.stringify(wrapped(refusal, form, marks.requestId));
   const headers = ownHeaders(marks);
   headers['content-type'] = 'application/json; charset=utf-8';
   headers['content-length'] = Buffer.byteLength(body);
@@ -19,6 +25,24 @@ export function sendRefusal(response: ServerResponse, refusal: Refusal, marks: A
 }
 
 /** The error event that ends a stream which broke: no end marker follows it. */
-export function errorEvent(refusal: Refusal): Buffer {
-  return Buffer.from(`data: ${JSON.stringify(errorBody(refusal))}\n\n`);
+export function errorEvent(refusal: Refusal, form: ErrorForm, requestId: string): Buffer {
+  const data = (value: object): string => `data: ${JSON.stringify(value)}\n\n`;
+  switch (form) {
+    case 'openai':
+      return Buffer.from(data(errorBody(refusal)));
+    case 'responses': {
+      // Its clients read the error from the event itself, older ones from `error`.
+      const { error } = errorBody(refusal);
+      const { code, message, param } = error;
+      return Buffer.from(`event: error\n${data({ type: 'error', code, message, param, error })}`);
+    }
+    case 'anthropic':
+      return Buffer.from(`event: error\n${data(wrapped(refusal, form, requestId))}`);
+  }
+}
+
+/** `/v1/messages` wraps the same `error` once more. */
+function wrapped(refusal: Refusal, form: ErrorForm, requestId: string): object {
+  const body = errorBody(refusal);
+  return form === 'anthropic' ? { type: 'error', ...body, request_id: requestId } : body;
 }

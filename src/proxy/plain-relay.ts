@@ -186,7 +186,7 @@ export class PlainRelay implements AnswerSink {
     if (failure !== null || this.sizeBytes === 0) return NOTHING_READ;
     const body = await this.decoded(Buffer.concat(this.chunks));
     if (body === null) return { ...NOTHING_READ, hasContent: this.served.status < 400 };
-    const reader = new AnswerReader('chat');
+    const reader = new AnswerReader(this.routed.endpoint.family);
     reader.readBody(body);
     const reading = reader.reading();
     // Of an error nothing is of use; usage that it states all the same is charged as stated.

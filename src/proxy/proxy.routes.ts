@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance } from 'fastify';
+import { ENDPOINTS } from './endpoints.js';
 import { ProxyService } from './proxy.service.js';
 
 /**
@@ -21,10 +22,12 @@ export class ProxyRoutes {
       scope.addContentTypeParser('*', (_request, payload, parsed) => {
         parsed(null, payload);
       });
-      scope.post('/v1/chat/completions', (request, reply) => {
-        reply.hijack();
-        void this.proxy.chatCompletions(request.raw, reply.raw, request.ip);
-      });
+      for (const [path, endpoint] of Object.entries(ENDPOINTS)) {
+        scope.post(path, (request, reply) => {
+          reply.hijack();
+          void this.proxy.serve(endpoint, request.raw, reply.raw, request.ip);
+        });
+      }
       done();
     });
   }

@@ -3,33 +3,27 @@ import { createHmac, hkdfSync } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
-import { Catalog, type Route } from '../catalog/catalog.js';
+import { Catalog } from '../catalog/catalog.js';
 import type { Config } from '../config/config.js';
 import { CONFIG, ENCRYPTION_KEY } from '../config/config.module.js';
-import { holdRequestOf, type HoldRequest } from '../domain/admission.js';
 import { errorStatus, refusal, TollgateError, type Refusal } from '../domain/errors.js';
-import {
-  HOLD_CONSTANTS,
-  worstCaseOf,
-  type HoldConstants,
-  type PricedRoute,
-} from '../domain/worst-case.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
 import { billedTo, type Identity } from '../identity/identity.js';
 import { IdentityService } from '../identity/identity.service.js';
 import { Journal } from '../metering/journal.js';
 import { BufferBudget } from './buffer-budget.js';
-import { readChatRequest } from './body/chat-request.js';
 import { Call, type RoutedRequest } from './call.js';
 import { CallRegistry } from './call-registry.js';
 import { sendRefusal } from './error-answer.js';
+import type { Endpoint } from './endpoints.js';
 import { Forwarder } from './forwarder.js';
+import { Holds } from './holds.js';
 import { isRateLimited } from './rate-limits.js';
 import { RateLimitsService } from './rate-limits.service.js';
-import { readBody } from './read-body.js';
 import * as refusals from './refusals.js';
-import { readMarks, secretOf, type RequestMarks } from './request-headers.js';
+import { readMarks, secretOf } from './request-headers.js';
+import { RequestReader } from './request-reader.js';
 import { Upstreams } from './upstreams.js';
 
 /** A second 503 to the same token so soon is sent late: some clients repeat without a pause. */
@@ -50,30 +44,26 @@ interface Identified {
 export class ProxyService {
   private readonly calls = new CallRegistry();
   private readonly buffers: BufferBudget;
-  private readonly constants: HoldConstants;
+  private readonly reader: RequestReader;
+  private readonly holds: Holds;
   private readonly bodyMacKey: Buffer;
   private readonly forwarder: Forwarder;
   private readonly lastUnavailable = new Map<string, number>();
-  private readonly pricedRoutes = new WeakMap<readonly Route[], readonly PricedRoute[]>();
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     @Inject(ENCRYPTION_KEY) encryptionKey: Buffer,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly identities: IdentityService,
-    private readonly catalog: Catalog,
+    catalog: Catalog,
     private readonly journal: Journal,
     private readonly metrics: MetricsService,
     private readonly rates: RateLimitsService,
     upstreams: Upstreams,
   ) {
     this.buffers = new BufferBudget(config.bufferMaxBytes);
-    this.constants = {
-      ...HOLD_CONSTANTS,
-      defaultOutputTokens: config.holdDefaultOutputTokens,
-      unknownPicoUsd: config.holdUnknownPicoUsd,
-      unpricedPicoUsd: config.unpricedHoldPicoUsd,
-    };
+    this.reader = new RequestReader(config, catalog, this.buffers);
+    this.holds = new Holds(config);
     this.bodyMacKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'idempotency body', 32));
     this.forwarder = new Forwarder(
       config,
@@ -88,12 +78,13 @@ export class ProxyService {
     );
   }
 
-  async chatCompletions(
+  async serve(
+    endpoint: Endpoint,
     request: IncomingMessage,
     response: ServerResponse,
     address: string,
   ): Promise<void> {
-    const call = new Call(uuidv7(), request, response);
+    const call = new Call(uuidv7(), endpoint, request, response);
     this.calls.add(call);
     this.metrics.inFlight.inc();
     let identity: Identity | null = null;
@@ -132,7 +123,7 @@ export class ProxyService {
       }
 
       // 3 read and route
-      const routed = await this.readAndRoute(call, { ...identified, identity }, marks);
+      const routed = await this.reader.read(call, { ...identified, identity, marks });
       if (routed === null) return;
       if ('code' in routed) {
         await this.refuse(call, routed, identity);
@@ -161,7 +152,7 @@ export class ProxyService {
       this.logger.error({ err: error, requestId: call.id }, 'a proxied request failed');
       this.metrics.alarms.inc({ kind: 'internal_error' });
       this.forwarder.release(call);
-      sendRefusal(response, refusals.INTERNAL_ERROR, {
+      sendRefusal(response, refusals.INTERNAL_ERROR, endpoint.errorForm, {
         requestId: call.id,
         isDemo: this.config.isDemo,
       });
@@ -170,10 +161,11 @@ export class ProxyService {
       this.buffers.give(call.heldBodyBytes);
       this.calls.remove(call);
       this.metrics.inFlight.dec();
-      this.metrics.requests.inc({ route: 'chat_completions', status: String(response.statusCode) });
+      this.metrics.requests.inc({ route: endpoint.name, status: String(response.statusCode) });
       this.logger.info(
         {
           requestId: call.id,
+          route: endpoint.name,
           token: identity?.tokenId,
           status: response.statusCode,
           durationMs: call.elapsedMs(),
@@ -215,48 +207,6 @@ export class ProxyService {
     }
   }
 
-  private async readAndRoute(
-    call: Call,
-    { identity, secret }: Identified,
-    marks: RequestMarks,
-  ): Promise<RoutedRequest | Refusal | null> {
-    const { headers } = call.request;
-    const isJson =
-      headers['content-type'] === undefined ||
-      /^application\/(?:[\w.-]+\+)?json\b/i.test(headers['content-type']);
-    const encoding = headers['content-encoding'] ?? 'identity';
-    if (!isJson || encoding !== 'identity') return refusals.UNSUPPORTED_MEDIA_TYPE;
-    const reading = await readBody(call.request, this.config.requestMaxBytes, this.buffers);
-    if (reading.kind === 'client_gone') {
-      call.response.destroy();
-      return null;
-    }
-    if (reading.kind !== 'read')
-      return refusals.bodyRefusal(reading.kind, this.config.requestMaxBytes);
-    call.heldBodyBytes = reading.body.length;
-    const read = readChatRequest(reading.body);
-    if (!read.ok) return refusal(read.code, read.message, { param: read.field });
-    const { facts } = read;
-    if (facts.background === true) {
-      return refusal(
-        'invalid_request',
-        '`background` is not supported here: answers must pass through.',
-        { param: 'background' },
-      );
-    }
-    const resolution = this.catalog.resolve(facts.model ?? '', call.createdAt);
-    if (resolution.kind === 'not_supported') return refusals.notSupported(resolution);
-    return {
-      identity,
-      secret,
-      marks,
-      body: reading.body,
-      facts,
-      model: resolution.model,
-      routes: resolution.routes,
-    };
-  }
-
   private openStream(tokenId: string): Refusal | null {
     if (this.calls.drainCount >= this.config.drainMaxConcurrent) return refusals.OVERLOADED;
     if (this.calls.openStream(tokenId, this.config.streamsPerTokenMax)) return null;
@@ -277,7 +227,7 @@ export class ProxyService {
       tokenId: identity.tokenId,
       upstream: routed.routes[0]?.upstream ?? '',
       model: routed.model,
-      task: 'chat',
+      task: routed.endpoint.task,
       isStream: routed.facts.stream === true,
       tags: marks.tags,
       sessionId:
@@ -285,7 +235,7 @@ export class ProxyService {
         routed.facts.sessionId?.slice(0, 256).replaceAll('\0', '').toWellFormed() ??
         null,
       clientRequestId: marks.clientRequestId,
-      hold: this.holdOf(routed),
+      hold: this.holds.of(routed),
       idempotency:
         marks.idempotencyKey === null
           ? null
@@ -299,25 +249,6 @@ export class ProxyService {
     return null;
   }
 
-  private holdOf({ facts, routes }: RoutedRequest): HoldRequest {
-    let priced = this.pricedRoutes.get(routes);
-    if (priced === undefined) {
-      priced = pricedRoutesOf(routes);
-      this.pricedRoutes.set(routes, priced);
-    }
-    return holdRequestOf(
-      worstCaseOf(
-        {
-          facts: facts.input,
-          outputs: facts.outputs,
-          callerMaxOutputTokens: facts.callerMaxOutputTokens,
-          routes: priced,
-        },
-        this.constants,
-      ),
-    );
-  }
-
   private async refuse(call: Call, refused: Refusal, identity: Identity | null): Promise<void> {
     this.metrics.refusals.inc({ code: refused.code });
     if (errorStatus(refused.code) === 503 && identity !== null)
@@ -326,7 +257,10 @@ export class ProxyService {
       await this.rates.show(call, identity);
     call.rates?.writeTo(call.response);
     if (!call.request.complete) discardBody(call);
-    sendRefusal(call.response, refused, { requestId: call.id, isDemo: this.config.isDemo });
+    sendRefusal(call.response, refused, call.endpoint.errorForm, {
+      requestId: call.id,
+      isDemo: this.config.isDemo,
+    });
   }
 
   /** The second 503 to a token within five seconds waits a second. */
@@ -338,17 +272,6 @@ export class ProxyService {
     if (last === undefined || now - last > UNAVAILABLE_AGAIN_MS || call.isClientGone) return;
     await new Promise((wake) => setTimeout(wake, UNAVAILABLE_DELAY_MS));
   }
-}
-
-/** One entry per provider and set of prices that may apply. */
-function pricedRoutesOf(routes: readonly Route[]): readonly PricedRoute[] {
-  return routes.flatMap(({ candidates }) =>
-    candidates.flatMap(({ contextLength, prices }): PricedRoute[] =>
-      prices.length === 0
-        ? [{ contextLength, prices: new Map() }]
-        : prices.map((rows) => ({ contextLength, prices: rows })),
-    ),
-  );
 }
 
 /** Lets the rest of a refused body run into nothing, so that the client gets to read the answer. */

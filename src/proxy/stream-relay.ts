@@ -1,5 +1,5 @@
 import { formatUsd } from '../domain/money.js';
-import { refusal } from '../domain/errors.js';
+import { refusal, type Refusal } from '../domain/errors.js';
 import type { EventOutcome, Journal } from '../metering/journal.js';
 import { BoundedDecoder } from './bounded-decoder.js';
 import type { Call, RoutedRequest, Served } from './call.js';
@@ -37,7 +37,7 @@ export interface StreamOptions {
  */
 export class StreamRelay implements AnswerSink {
   private readonly splitter = new SseSplitter();
-  private readonly reader = new AnswerReader('chat');
+  private readonly reader: AnswerReader;
   private readonly decoder: BoundedDecoder | null;
   private held: Buffer[] = [];
   private tail: Buffer = Buffer.alloc(0);
@@ -58,6 +58,7 @@ export class StreamRelay implements AnswerSink {
     private readonly exchange: UpstreamExchange,
     private readonly options: StreamOptions,
   ) {
+    this.reader = new AnswerReader(routed.endpoint.family);
     this.decoder =
       options.encoding === null
         ? null
@@ -152,7 +153,7 @@ export class StreamRelay implements AnswerSink {
     }
     if (!this.hasSentHead) this.sendHead();
     // A partial event is dropped: half of one is worse than none.
-    this.held = [errorEvent(brokenRefusal(failure))];
+    this.held = [this.errorEvent(brokenRefusal(failure))];
     const outcome = this.outcome('upstream_error');
     if (this.decoder === null) this.settle(outcome);
     else {
@@ -162,6 +163,10 @@ export class StreamRelay implements AnswerSink {
         this.settle(outcome);
       });
     }
+  }
+
+  private errorEvent(refused: Refusal): Buffer {
+    return errorEvent(refused, this.routed.endpoint.errorForm, this.call.id);
   }
 
   private outcome(otherwise: EventOutcome): EventOutcome {
@@ -262,7 +267,7 @@ export class StreamRelay implements AnswerSink {
       const isLate = settled.kind === 'timed_out';
       if (this.isCutShort || (isLate && this.decoder !== null)) call.response.destroy();
       else {
-        for (const bytes of isLate ? [errorEvent(STREAM_NOT_RECORDED)] : this.held)
+        for (const bytes of isLate ? [this.errorEvent(STREAM_NOT_RECORDED)] : this.held)
           call.response.write(bytes);
         call.response.end();
       }
@@ -271,7 +276,7 @@ export class StreamRelay implements AnswerSink {
   }
 }
 
-function brokenRefusal(failure: UpstreamFailure): ReturnType<typeof refusal> {
+function brokenRefusal(failure: UpstreamFailure): Refusal {
   return failure === 'idle_timeout' || failure === 'headers_timeout'
     ? refusal('upstream_timeout', 'The provider stopped sending in the middle of the answer.')
     : refusal('upstream_error', 'The provider broke off in the middle of the answer.');
