@@ -9,6 +9,7 @@ import { closeDatabaseOf } from './database/database.service.js';
 import { corsHook } from './http/cors.js';
 import { answerFrameworkError } from './http/framework-errors.js';
 import { createLogger, NestLogger } from './http/logger.js';
+import { answerUnreadable, guardTarget } from './http/request-target.js';
 import { setupOpenApi } from './operation/openapi.js';
 import { ProxyRoutes } from './proxy/proxy.routes.js';
 
@@ -35,6 +36,7 @@ async function build(config: Config): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     logger: false,
     frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerUnreadable,
     bodyLimit: config.requestMaxBytes,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     requestTimeout: 0,
@@ -44,6 +46,7 @@ async function build(config: Config): Promise<NestFastifyApplication> {
     forceCloseConnections: 'idle',
   });
   adapter.getInstance().server.maxHeadersCount = HEADERS_MAX;
+  adapter.getInstance().addHook('onRequest', guardTarget);
   if (config.corsOrigins.length > 0)
     adapter.getInstance().addHook('onRequest', corsHook(config.corsOrigins));
   const app = await NestFactory.create<NestFastifyApplication>(AppModule, adapter, {

@@ -14,6 +14,7 @@ const UNKNOWN_PROVIDER: ProviderBehaviour = {
   onClientGone: 'drain',
   streamUsage: 'ask',
   maxOutputField: 'max_tokens',
+  rejects: [],
 };
 
 const STOPS_BILLING = { onClientGone: 'abort' } as const;
@@ -59,5 +60,6 @@ export function behaviourOf(
       settings?.onClientGone ?? (kind === 'huggingface_router' ? 'drain' : known.onClientGone),
     streamUsage: settings?.streamUsage ?? known.streamUsage,
     maxOutputField: known.maxOutputField,
+    rejects: known.rejects,
   };
 }

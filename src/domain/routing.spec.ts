@@ -21,6 +21,7 @@ const behaviour: ProviderBehaviour = {
   onClientGone: 'drain',
   streamUsage: 'ask',
   maxOutputField: 'max_tokens',
+  rejects: [],
 };
 const reject: RoutingPolicy = { unpricedModels: 'reject', routerBehaviour: behaviour };
 const allow: RoutingPolicy = { unpricedModels: 'allow', routerBehaviour: behaviour };

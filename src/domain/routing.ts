@@ -10,6 +10,8 @@ export interface ProviderBehaviour {
   readonly streamUsage: 'ask' | 'never';
   /** The field in which it takes the maximum of output tokens. */
   readonly maxOutputField: string;
+  /** Top-level fields of a body that it refuses. */
+  readonly rejects: readonly string[];
 }
 
 /** A provider that may serve a request, with what it would charge at most. */
@@ -35,6 +37,10 @@ export interface Route {
   /** Who may serve it: one when pinned. */
   readonly candidates: readonly Candidate[];
   readonly behaviour: ProviderBehaviour;
+  /** Behind the upstream's base URL. */
+  readonly path: string;
+  /** Served under the organization's own key: shown, not charged. */
+  readonly isExternal: boolean;
 }
 
 export type Resolution =
@@ -207,6 +213,8 @@ function pinned(entry: ModelOffers, offer: Offer): Route {
     modelSent: `${entry.model}:${offer.provider}`,
     candidates: [candidateOf(offer)],
     behaviour: offer.behaviour,
+    path: '/v1/chat/completions',
+    isExternal: false,
   };
 }
 
@@ -229,6 +237,8 @@ function leftToRouter(
       ...(isNeverAsked ? { streamUsage: 'never' } : {}),
       ...(isOneField && first !== undefined ? { maxOutputField: first } : {}),
     },
+    path: '/v1/chat/completions',
+    isExternal: false,
   };
 }
 

@@ -82,6 +82,8 @@ export class Call {
   write(bytes: Buffer, drained: () => void): boolean {
     if (this.isClientGone) return true;
     if (this.response.write(bytes)) return true;
+    // Written while it was behind already: it will catch up with all of it at once.
+    if (this.stall !== null) return false;
     this.stall = setTimeout(() => {
       this.leave();
       this.response.destroy();

@@ -70,6 +70,9 @@ export function endingOf(
     state: rating.state,
     outcome,
     servedAt: hasAnswered ? new Date() : null,
+    ...(served === null
+      ? {}
+      : { upstream: served.route.upstream, isExternal: served.route.isExternal }),
     provider: served?.provider ?? null,
     providerModelId: clean(reading.providerModel),
     providerRequestId: clean(served?.providerRequestId ?? null),

@@ -65,17 +65,17 @@ export class ProxyService {
     this.reader = new RequestReader(config, catalog, this.buffers);
     this.holds = new Holds(config);
     this.bodyMacKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'idempotency body', 32));
-    this.forwarder = new Forwarder(
+    this.forwarder = new Forwarder({
       config,
       catalog,
       journal,
       metrics,
       logger,
       upstreams,
-      this.buffers,
-      this.calls,
-      (call, routed) => this.pauseAfterUnavailable(call, routed.identity),
-    );
+      buffers: this.buffers,
+      calls: this.calls,
+      beforeUnavailable: (call, routed) => this.pauseAfterUnavailable(call, routed.identity),
+    });
   }
 
   async serve(

@@ -266,13 +266,13 @@ describe('tokens', () => {
 });
 
 it('answers unknown routes in its own error shape', async () => {
-  for (const path of ['/v1/nothing', '/nothing', '/together/v1/files', '/v1/chat%2Fcompletions']) {
+  for (const path of ['/v1/nothing', '/nothing', '/together/v1/files']) {
     const response = await fetch(`${service.url}${path}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
       body: '{}',
     });
-    expect([400, 404], path).toContain(response.status);
+    expect(response.status, path).toBe(404);
     expect((await errorOf(response)).code).toBe('unknown_route');
   }
 });

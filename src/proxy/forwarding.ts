@@ -1,0 +1,424 @@
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { Route } from '../catalog/catalog.js';
+import type { Refusal } from '../domain/errors.js';
+import { refOf, type EventOutcome } from '../metering/journal.js';
+import type { MaxOutputField } from './body/chat-request.js';
+import { editBody } from './body/edit-body.js';
+import type { Call, RoutedRequest, Served } from './call.js';
+import { clean, endingOf, NOTHING_READ } from './ending.js';
+import { readErrorText, ReplayedExchange } from './error-text.js';
+import {
+  isAboutOurKey,
+  isFailoverFailure,
+  isFailoverStatus,
+  namesStreamOptions,
+} from './failover.js';
+import type { ForwarderParts } from './forwarder.js';
+import { PlainRelay } from './plain-relay.js';
+import * as refusals from './refusals.js';
+import { upstreamHeaders } from './request-headers.js';
+import {
+  encodingOf,
+  isEventStream,
+  ownHeaders,
+  passedHeaders,
+  providerRequestIdOf,
+  STREAM_HEADERS,
+} from './response-headers.js';
+import { NOT_RECORDED, settleCall } from './settlement.js';
+import { StreamRelay } from './stream-relay.js';
+import {
+  UpstreamExchange,
+  type AnswerHead,
+  type ExchangeStart,
+  type UpstreamFailure,
+} from './upstream-exchange.js';
+
+interface AttemptPlan {
+  readonly route: Route;
+  readonly asksForUsage: boolean;
+  /** This very route was tried once on a connection that turned out to be dead. */
+  readonly isSecondTry: boolean;
+}
+
+/** An answer whose head is there, and the attempt that brought it. */
+interface Answered {
+  readonly plan: AttemptPlan;
+  readonly startedAtMs: number;
+  readonly exchange: UpstreamExchange;
+  readonly head: AnswerHead;
+  readonly served: Served;
+}
+
+/** What is to happen after an attempt. */
+type Next =
+  | { readonly kind: 'ended'; readonly refusal: Refusal | null }
+  | { readonly kind: 'again'; readonly plan: AttemptPlan };
+
+/** One admitted request on its way through its routes. */
+export class Forwarding {
+  private readonly left: Route[];
+
+  constructor(
+    private readonly parts: ForwarderParts,
+    private readonly call: Call,
+    private readonly routed: RoutedRequest,
+  ) {
+    this.left = [...routed.routes];
+  }
+
+  async run(): Promise<Refusal | null> {
+    let plan = this.nextPlan();
+    const endDrain = this.watchClient(() => plan.route);
+    try {
+      for (;;) {
+        const next = await this.attempt(plan);
+        if (next.kind === 'ended') return next.refusal;
+        plan = next.plan;
+      }
+    } finally {
+      endDrain();
+    }
+  }
+
+  private nextPlan(): AttemptPlan {
+    const route = this.left.shift();
+    if (route === undefined) throw new Error('proxy: no route is left');
+    return { route, asksForUsage: this.mayAskForUsage(route), isSecondTry: false };
+  }
+
+  private mayAskForUsage({ behaviour }: Route): boolean {
+    const { endpoint, facts } = this.routed;
+    return (
+      endpoint.takesStreamOptions &&
+      facts.stream === true &&
+      facts.includeUsage !== true &&
+      behaviour.streamUsage === 'ask'
+    );
+  }
+
+  private async attempt(plan: AttemptPlan): Promise<Next> {
+    const { call } = this;
+    const startedAtMs = performance.now();
+    const exchange = new UpstreamExchange();
+    call.exchange = exchange;
+    if (call.isClientGone || call.isCut) return this.endUnanswered('aborted', null);
+    const start = await this.start(plan, exchange);
+    if (start.kind === 'failed') {
+      this.record(plan, startedAtMs, { status: null, error: start.failure, served: null });
+      return this.afterFailure(plan, start) ?? this.endUnanswered(start.failure, plan.route);
+    }
+    const { head } = start;
+    const served = this.servedBy(plan.route, head);
+    const answered: Answered = { plan, startedAtMs, exchange, head, served };
+    if (isFailoverStatus(head.status) && !this.isLast() && !call.hasLostClient()) {
+      this.recordAnswer(answered, `status ${head.status}`);
+      exchange.abort();
+      return { kind: 'again', plan: this.nextPlan() };
+    }
+    return this.needsText(plan, head.status) ? this.readError(answered) : this.relay(answered);
+  }
+
+  private start(plan: AttemptPlan, exchange: UpstreamExchange): Promise<ExchangeStart> {
+    const { call, routed } = this;
+    const { route } = plan;
+    const upstream = this.parts.upstreams.named(route.upstream);
+    const body = this.bodyFor(plan);
+    return exchange.start(upstream.dispatcher, {
+      method: 'POST',
+      path: `${upstream.basePath}${route.path}${routed.endpoint.pathSuffix}${routed.query}`,
+      headers: {
+        ...upstreamHeaders(call.request.headers, routed.secret, upstream),
+        'content-length': String(body.length),
+      },
+      body,
+      headersTimeout: upstream.headersTimeoutMs,
+      bodyTimeout: upstream.idleTimeoutMs,
+    });
+  }
+
+  /** An error that may be about our key, or about what we put into the body. */
+  private needsText({ asksForUsage }: AttemptPlan, status: number): boolean {
+    const isAboutAccess = status === 401 || status === 402 || status === 403;
+    return isAboutAccess || (asksForUsage && (status === 400 || status === 422));
+  }
+
+  /** No other route may be tried when this attempt, not yet recorded, fails. */
+  private isLast(): boolean {
+    return this.left.length === 0 || this.call.attempts.length + 1 >= this.parts.config.maxAttempts;
+  }
+
+  private recordAnswer({ plan, startedAtMs, head, served }: Answered, error: string | null): void {
+    this.record(plan, startedAtMs, { status: head.status, error, served });
+  }
+
+  /** Notes how an attempt went, on the call and in the metrics. */
+  private record(
+    { route }: AttemptPlan,
+    startedAtMs: number,
+    end: { readonly status: number | null; readonly error: string | null; served: Served | null },
+  ): void {
+    const { status, error, served } = end;
+    const provider = served === null ? route.provider : served.provider;
+    this.call.attempts.push({
+      upstream: route.upstream,
+      provider,
+      providerRequestId: clean(served?.providerRequestId ?? null),
+      status,
+      error: clean(error),
+      durationMs: Math.round(performance.now() - startedAtMs),
+    });
+    this.parts.metrics.attempts.inc({
+      upstream: route.upstream,
+      provider: provider ?? 'unknown',
+      result: error === null && status !== null && status < 400 ? 'ok' : 'error',
+    });
+  }
+
+  /** The next plan after a call without an answer, which is recorded; null when there is none. */
+  private afterFailure(
+    plan: AttemptPlan,
+    { failure, isReusedConnection }: Extract<ExchangeStart, { kind: 'failed' }>,
+  ): Next | null {
+    const { call } = this;
+    if (call.isClientGone || call.isCut) return null;
+    // A kept connection that the other side had closed: the request never arrived.
+    if (failure === 'reset' && isReusedConnection && !plan.isSecondTry) {
+      return { kind: 'again', plan: { ...plan, isSecondTry: true } };
+    }
+    const isSpent = this.left.length === 0 || call.attempts.length >= this.parts.config.maxAttempts;
+    if (!isFailoverFailure(failure) || isSpent) return null;
+    return { kind: 'again', plan: this.nextPlan() };
+  }
+
+  /** Ends a call that got no answer: nothing was used. */
+  private async endUnanswered(failure: UpstreamFailure, route: Route | null): Promise<Next> {
+    const { call } = this;
+    const outcome: EventOutcome = call.isCut
+      ? 'aborted'
+      : call.isClientGone
+        ? 'client_gone'
+        : 'upstream_error';
+    const { event } = call;
+    if (event === null) throw new Error('proxy: an attempt before admission');
+    const ending = endingOf(call, null, NOTHING_READ, { state: 'released' }, outcome);
+    const ticket = this.parts.journal.settle(refOf(event), {
+      ...ending,
+      ...(route === null ? {} : { upstream: route.upstream }),
+      provider: route?.provider ?? null,
+    });
+    // The client learns of the failure when its hold is gone, so that a repetition fits again.
+    await Promise.race([
+      ticket.receipt,
+      new Promise((wake) => setTimeout(wake, this.parts.config.settleWaitMaxMs).unref()),
+    ]);
+    return { kind: 'ended', refusal: call.isClientGone ? null : refusals.failureRefusal(failure) };
+  }
+
+  /** Reads an error before it passes: it may not be the caller's to see, or not an end. */
+  private async readError(answered: Answered): Promise<Next> {
+    const { plan, exchange, head, served } = answered;
+    const body = await readErrorText(exchange);
+    const text = body.toString('utf8');
+    if (plan.asksForUsage && namesStreamOptions(head.status, text) && !this.call.hasLostClient()) {
+      this.recordAnswer(answered, 'stream_options refused');
+      this.parts.catalog.rememberNoStreamUsage(plan.route.upstream, served.provider);
+      return { kind: 'again', plan: { ...plan, asksForUsage: false } };
+    }
+    if (!plan.route.isExternal && isAboutOurKey(head.status, text)) {
+      return this.endForOurKey(answered);
+    }
+    return this.relay({ ...answered, exchange: new ReplayedExchange(body) });
+  }
+
+  private async endForOurKey(answered: Answered): Promise<Next> {
+    const { call, parts } = this;
+    const { plan, head, served } = answered;
+    this.recordAnswer(answered, 'our key was refused');
+    parts.metrics.alarms.inc({ kind: 'upstream_key' });
+    parts.logger.error(
+      { requestId: call.id, upstream: plan.route.upstream, status: head.status },
+      'an upstream refused our key',
+    );
+    await settleCall(
+      parts.journal,
+      call,
+      {
+        served,
+        reading: NOTHING_READ,
+        rating: { state: 'released' },
+        outcome: 'upstream_error',
+        condition: null,
+      },
+      parts.config.settleWaitMaxMs,
+    );
+    return { kind: 'ended', refusal: refusals.ABOUT_OUR_KEY };
+  }
+
+  private async relay(answered: Answered): Promise<Next> {
+    const { head } = answered;
+    const isLast = this.isLast();
+    this.recordAnswer(answered, head.status >= 400 ? `status ${head.status}` : null);
+    const own = this.answerHeaders(answered);
+    if (head.status === 503) await this.parts.beforeUnavailable(this.call, this.routed);
+    return isEventStream(head.headers) && head.status < 400
+      ? this.relayStream(answered, own, !isLast)
+      : this.relayPlain(answered, own);
+  }
+
+  private async relayStream(
+    { plan, exchange, head, served }: Answered,
+    own: OutgoingHttpHeaders,
+    canFailOver: boolean,
+  ): Promise<Next> {
+    const { call, routed, parts } = this;
+    const relay = new StreamRelay(call, routed, served, exchange, {
+      journal: parts.journal,
+      settleWaitMaxMs: parts.config.settleWaitMaxMs,
+      removesUsageEvent: plan.asksForUsage && !routed.marks.includesCost,
+      encoding: encodingOf(head.headers),
+      canFailOver,
+      sendHead: () => {
+        if (call.isClientGone) return;
+        call.response.writeHead(head.status, {
+          ...passedHeaders(head.headers, false),
+          ...own,
+          ...STREAM_HEADERS,
+        });
+        // With the first event if it is there already, else by itself: the client may wait for it.
+        setImmediate(() => {
+          if (!call.response.destroyed) call.response.flushHeaders();
+        });
+      },
+    });
+    if ((await relay.run()) === 'done') return { kind: 'ended', refusal: null };
+    markFailed(call, relay.firstError ?? 'broken before the first event');
+    if (call.isClientGone) return this.endUnanswered('aborted', plan.route);
+    return { kind: 'again', plan: this.nextPlan() };
+  }
+
+  private async relayPlain(
+    { exchange, head, served }: Answered,
+    own: OutgoingHttpHeaders,
+  ): Promise<Next> {
+    const { call, routed, parts } = this;
+    const relay = new PlainRelay(call, routed, served, exchange, {
+      journal: parts.journal,
+      settleWaitMaxMs: parts.config.settleWaitMaxMs,
+      holdMaxBytes: parts.config.responseHoldMaxBytes,
+      budget: parts.buffers,
+      encoding: encodingOf(head.headers),
+      sendHead: ({ bodyBytes, costUsd }) => {
+        if (call.isClientGone) return;
+        call.response.writeHead(head.status, {
+          ...passedHeaders(head.headers, true),
+          ...own,
+          ...(bodyBytes === null ? {} : { 'content-length': bodyBytes }),
+          ...(costUsd === null ? {} : { 'x-tollgate-cost-usd': costUsd }),
+        });
+      },
+    });
+    const result = await relay.run();
+    switch (result.kind) {
+      case 'done':
+        return { kind: 'ended', refusal: null };
+      case 'withheld':
+        return { kind: 'ended', refusal: NOT_RECORDED };
+      case 'broken':
+        markFailed(call, result.failure);
+        return { kind: 'ended', refusal: refusals.failureRefusal(result.failure) };
+    }
+  }
+
+  /** Of an answer whose attempt is recorded. */
+  private answerHeaders({ plan, served }: Answered): OutgoingHttpHeaders {
+    const { call, routed } = this;
+    call.rates?.writeTo(call.response);
+    const headers = ownHeaders({ requestId: call.id, isDemo: this.parts.config.isDemo });
+    if (served.provider !== null) headers['x-inference-provider'] = served.provider;
+    headers['x-tollgate-model'] = routed.model;
+    headers['x-tollgate-attempts'] = String(call.attempts.length);
+    const written = call.event?.maxOutputTokensWritten ?? null;
+    if (written !== null) headers['x-tollgate-max-tokens'] = String(written);
+    const dropped = this.droppedFor(plan.route);
+    if (dropped.length > 0) headers['x-tollgate-dropped'] = dropped.join(', ');
+    return headers;
+  }
+
+  /** Who answered: the router says so; an answer of a pinned route without a name is the pinned one's. */
+  private servedBy(route: Route, head: AnswerHead): Served {
+    const named = head.headers['x-inference-provider'];
+    const provider =
+      typeof named === 'string' && /^[a-z0-9-]{2,40}$/.test(named) ? named : route.provider;
+    return {
+      route,
+      provider,
+      providerRequestId: providerRequestIdOf(head.headers),
+      status: head.status,
+      priceRows: provider === null ? [] : this.parts.catalog.priceRows(route.upstream, provider),
+    };
+  }
+
+  /** Fields of the body that the provider rejects, where it is we who chose the provider. */
+  private droppedFor({ behaviour }: Route): readonly string[] {
+    const { facts, routes } = this.routed;
+    if (behaviour.rejects.length === 0) return NOTHING_DROPPED;
+    const isChosenByUs = facts.model?.endsWith(`:${routes[0]?.provider ?? ''}`) !== true;
+    if (!isChosenByUs) return NOTHING_DROPPED;
+    return behaviour.rejects.filter((field) =>
+      facts.layout.members.some(({ name }) => name === field),
+    );
+  }
+
+  private bodyFor({ route, asksForUsage }: AttemptPlan): Buffer {
+    const { body, facts } = this.routed;
+    const written = this.call.event?.maxOutputTokensWritten ?? null;
+    const drop = this.droppedFor(route);
+    return editBody(body, facts, {
+      ...(route.modelSent === facts.model ? {} : { model: route.modelSent }),
+      ...(written === null
+        ? {}
+        : { maxOutput: { field: this.maxOutputFieldOf(route), value: written } }),
+      ...(asksForUsage ? { includeUsage: true as const } : {}),
+      ...(drop.length === 0 ? {} : { drop }),
+    });
+  }
+
+  private maxOutputFieldOf({ behaviour }: Route): MaxOutputField {
+    const { output } = this.routed.endpoint;
+    return output.kind === 'written' && output.field !== 'provider'
+      ? output.field
+      : (behaviour.maxOutputField as MaxOutputField);
+  }
+
+  /** When the client leaves: read on until the usage is known, or stop where that stops the bill. */
+  private watchClient(route: () => Route): () => void {
+    const { call, parts } = this;
+    const { calls, metrics, config } = parts;
+    let timer: NodeJS.Timeout | null = null;
+    call.whenClientGone(() => {
+      if (route().behaviour.onClientGone === 'abort') {
+        call.exchange?.abort();
+        return;
+      }
+      calls.drainStarted();
+      metrics.drains.set(calls.drainCount);
+      timer = setTimeout(() => call.exchange?.abort(), config.drainMaxMs);
+      call.exchange?.resume();
+    });
+    return () => {
+      if (timer === null) return;
+      clearTimeout(timer);
+      calls.drainEnded();
+      metrics.drains.set(calls.drainCount);
+    };
+  }
+}
+
+const NOTHING_DROPPED: readonly string[] = [];
+
+/** The answer had begun well: its attempt was recorded before it broke. */
+function markFailed(call: Call, error: string): void {
+  const last = call.attempts.pop();
+  if (last !== undefined) call.attempts.push({ ...last, error: clean(error) });
+}
