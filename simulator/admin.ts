@@ -1,31 +1,47 @@
-import type { IncomingMessage } from 'node:http';
+import { answerUpstreamAdmin } from './admin-upstreams.js';
 import { bookEntryJson } from './books.js';
 import type { OfferTerms, PriceDisplay } from './offer-terms.js';
 import type { Context } from './context.js';
 import { directivesInJson } from './directives.js';
-import { type ErrorAnswer, jsonError } from './error-answers.js';
-import type { FaultMatch } from './fault-rules.js';
+import { type ErrorAnswer, jsonError, notFound } from './error-answers.js';
+import { type FaultMatch, type FaultRoute, faultRoutes } from './fault-rules.js';
+import { sendError } from './interruption.js';
 import { countOrNull, isObject, type JsonObject } from './json.js';
 import { usdPerMillion } from './money.js';
+import type { Route } from './routes.js';
 
 /** A mistake in an admin call: answered with 400. */
 class AdminError extends Error {}
 
 /**
- * The routes under `/_sim/`. Returns null for a route that does not exist.
+ * The routes under `/_sim/`; they need no key.
  * - `GET /_sim/books?since=&tag=`, `DELETE /_sim/books`
  * - `GET|POST|DELETE /_sim/faults`
  * - `GET|PUT|DELETE /_sim/prices`
- * - `POST /_sim/reset`: books, faults and catalogue
+ * - `POST /_sim/reset`: books, faults, catalogue, unit prices, jobs, cold starts and cached results
+ * - those of `admin-upstreams.ts`
  */
-export function answerAdmin(
+export const adminRoutes: readonly Route[] = [
+  {
+    method: '*',
+    pattern: /^\/_sim\//,
+    serve: async (request) => {
+      const { context, exchange, url } = request;
+      const where = `${exchange.req.method ?? ''} ${url.pathname}`;
+      const bytes = await request.bytes();
+      sendError(exchange, answerAdmin(context, where, url.searchParams, bytes) ?? notFound, {});
+    },
+  },
+];
+
+function answerAdmin(
   context: Context,
-  req: IncomingMessage,
-  url: URL,
+  where: string,
+  query: URLSearchParams,
   bytes: Buffer,
 ): ErrorAnswer | null {
   try {
-    return route(context, `${req.method ?? ''} ${url.pathname}`, url.searchParams, bytes);
+    return route(context, where, query, bytes);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     return jsonError(400, { error: `simulator: ${error.message}` });
@@ -65,9 +81,13 @@ function route(
       books.reset();
       faults.clear();
       catalogue.reset();
+      context.unitOffers.reset();
+      context.jobs.reset();
+      context.coldStarts.reset();
+      context.results.reset();
       return done;
     default:
-      return null;
+      return answerUpstreamAdmin(context, route, query, () => objectOf(bytes));
   }
 }
 
@@ -100,8 +120,12 @@ function faultMatch(match: JsonObject): FaultMatch {
     ...(typeof provider === 'string' && { provider }),
     ...(typeof model === 'string' && { model }),
     ...(typeof stream === 'boolean' && { stream }),
-    ...((where === 'chat' || where === 'models') && { route: where }),
+    ...(isFaultRoute(where) && { route: where }),
   };
+}
+
+function isFaultRoute(where: unknown): where is FaultRoute {
+  return faultRoutes.some((known) => known === where);
 }
 
 function readPrices({ catalogue }: Context): JsonObject[] {

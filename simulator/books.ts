@@ -1,4 +1,5 @@
 import type { PicoUsd } from './money.js';
+import type { Task } from './tasks.js';
 
 /** How a request ended as the provider saw it. */
 export type Outcome = 'complete' | 'client_aborted' | 'faulted';
@@ -13,17 +14,26 @@ export interface BookEntry {
   readonly inferenceId: string | null;
   /** When the entry was written. */
   readonly time: Date;
+  readonly task: Task;
   readonly provider: string;
   /** The model's public id, without suffix. */
   readonly model: string;
   readonly providerModelId: string;
   readonly stream: boolean;
-  /** Includes `cachedTokens`. */
+  /** Includes `cachedTokens` and `cacheWriteTokens`. */
   readonly promptTokens: number;
   readonly cachedTokens: number;
+  /** Prompt tokens put into the provider's cache; includes `cacheWrite1hTokens`. */
+  readonly cacheWriteTokens: number;
+  readonly cacheWrite1hTokens: number;
   /** Includes `reasoningTokens`. */
   readonly completionTokens: number;
   readonly reasoningTokens: number;
+  /**
+   * Quantities beyond these tokens, by unit (`image`, `pixel`, `audio_ms`, `character` ...): everything
+   * that was measured, whether this offer has a price for it or not. Empty when not billed.
+   */
+  readonly units: Readonly<Record<string, bigint>>;
   /** 0 when not billed. */
   readonly costPicoUsd: PicoUsd;
   /** The status sent; 0 when the connection died before one. */
@@ -78,5 +88,11 @@ export class Books {
 
 /** A line as JSON: bigints as decimal strings, times as ISO 8601. */
 export function bookEntryJson(entry: BookEntry): Record<string, unknown> {
-  return { ...entry, time: entry.time.toISOString(), costPicoUsd: entry.costPicoUsd.toString() };
+  const units = Object.entries(entry.units).map(([unit, quantity]) => [unit, quantity.toString()]);
+  return {
+    ...entry,
+    time: entry.time.toISOString(),
+    units: Object.fromEntries(units) as unknown,
+    costPicoUsd: entry.costPicoUsd.toString(),
+  };
 }

@@ -21,6 +21,7 @@ import {
 import type { Exchange } from './exchange.js';
 import { interrupt, sendError } from './interruption.js';
 import { isObject, type JsonObject } from './json.js';
+import { refusedAsCold } from './serverless.js';
 
 /**
  * `POST /v1/chat/completions` of the router (`at` null: the model's suffix picks the provider) and
@@ -45,6 +46,12 @@ export async function serveChat(
     sendError(exchange, refusal, call.headers);
     call.record('faulted', refusal.status, 'nothing');
     return;
+  }
+  if (call.offer.provider === 'hf-inference') {
+    if (await refusedAsCold(context, exchange, call.model, call.headers)) {
+      call.record('faulted', exchange.isGone ? 0 : 503, 'nothing');
+      return;
+    }
   }
   const interruption = await interrupt(exchange, call.asked, call.random, call.model, call.headers);
   switch (interruption.kind) {

@@ -1,6 +1,10 @@
 import type { Books } from './books.js';
 import type { Catalogue } from './catalogue.js';
+import type { ColdStarts } from './cold-starts.js';
 import type { FaultRules } from './fault-rules.js';
+import type { Jobs } from './jobs.js';
+import type { ResultCache } from './serverless.js';
+import type { UnitOffers } from './unit-offers.js';
 
 /** What every route of one simulator shares. */
 export interface Context {
@@ -13,6 +17,15 @@ export interface Context {
   readonly books: Books;
   readonly faults: FaultRules;
   readonly ids: Ids;
+  /** What is priced per unit: jobs and the serverless tier. */
+  readonly unitOffers: UnitOffers;
+  readonly jobs: Jobs;
+  /** Models of the serverless tier that are not loaded. */
+  readonly coldStarts: ColdStarts;
+  /** Results of the serverless tier. */
+  readonly results: ResultCache;
+  /** The keys of providers called directly; one that is not here takes any key of its own form. */
+  readonly providerKeys: Map<string, string>;
   /** The clock of books and answers. */
   readonly now: () => Date;
 }

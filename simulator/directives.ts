@@ -13,6 +13,9 @@ export interface Directives {
   readonly chunks: number | null;
   readonly input: number | null;
   readonly cached: number | null;
+  /** Prompt tokens put into the cache for five minutes, for an hour. */
+  readonly cacheWrite: number | null;
+  readonly cacheWrite1h: number | null;
   readonly reasoning: number | null;
   readonly tools: number | null;
   readonly tag: string | null;
@@ -22,22 +25,43 @@ export interface Directives {
   readonly chunkDelay: Delay | null;
   readonly split: number | 'random' | null;
   readonly sizeBytes: number | null;
+  /** How long the answer of an image or speech request is. */
+  readonly bytes: number | null;
+  /** How long an uploaded recording is, whatever its bytes say. */
+  readonly audioMs: number | null;
+  /** Where a transcription states its length: `usage`, `duration`, `both` or `none`. */
+  readonly states: LengthStatement | null;
   readonly retryAfterS: number | null;
   readonly shape: ErrorShape | null;
   readonly bill: boolean | null;
   readonly requestId: string | null;
   readonly done: boolean | null;
   readonly burst: boolean;
+  /** How often a job is looked at before it has ended. */
+  readonly polls: number | null;
+  /** How a job ends. */
+  readonly end: JobEnd | null;
+  /** A job ends by itself after so many milliseconds, looked at or not. */
+  readonly runMs: number | null;
+  /** The quantity billed and reported, in the unit of the published price, as decimal text. */
+  readonly quantity: string | null;
 }
 
+/** `lost`: the provider forgets the job and answers 404 from then on. */
+export type JobEnd = 'done' | 'failed' | 'cancelled' | 'never' | 'lost';
+
+export type LengthStatement = 'usage' | 'duration' | 'both' | 'none';
+
 /** The shapes in which providers wrap an error message. */
-export type ErrorShape = 'string' | 'object' | 'detail' | 'message' | 'problem';
+export type ErrorShape = 'string' | 'object' | 'detail' | 'message' | 'problem' | 'anthropic';
 
 export const noDirectives: Directives = {
   output: null,
   chunks: null,
   input: null,
   cached: null,
+  cacheWrite: null,
+  cacheWrite1h: null,
   reasoning: null,
   tools: null,
   tag: null,
@@ -47,12 +71,19 @@ export const noDirectives: Directives = {
   chunkDelay: null,
   split: null,
   sizeBytes: null,
+  bytes: null,
+  audioMs: null,
+  states: null,
   retryAfterS: null,
   shape: null,
   bill: null,
   requestId: null,
   done: null,
   burst: false,
+  polls: null,
+  end: null,
+  runMs: null,
+  quantity: null,
 };
 
 /** A directive that the simulator does not understand: answered with 400, so a typo is noticed. */
@@ -78,14 +109,22 @@ export function parseDirectives(text: string): Partial<Directives> {
   return found;
 }
 
-/** The directives in `[[sim ...]]` of the last user message; empty when there are none. */
-export function directivesInMessages(messages: readonly unknown[]): Partial<Directives> {
-  const text = lastUserText(messages);
+/** The directives in the last `[[sim ...]]` of a text; empty when there are none. */
+export function directivesInText(text: string): Partial<Directives> {
   const start = text.lastIndexOf(MARK);
   if (start < 0) return {};
   const end = text.indexOf(']]', start);
   if (end < 0) throw new DirectiveError('[[sim without ]]');
   return parseDirectives(text.slice(start + MARK.length, end));
+}
+
+/** The directives in the last `[[sim ...]]` of a body of any kind; empty when there are none. */
+export function directivesInBytes(bytes: Buffer): Partial<Directives> {
+  const start = bytes.lastIndexOf(MARK);
+  if (start < 0) return {};
+  const end = bytes.indexOf(']]', start);
+  if (end < 0) throw new DirectiveError('[[sim without ]]');
+  return parseDirectives(bytes.toString('latin1', start + MARK.length, end));
 }
 
 /** The directives in `x-sim: key=value ...`, `x-sim-output-tokens`, `x-sim-chunks`, `x-sim-fault`. */
@@ -113,7 +152,8 @@ export function directivesInJson(body: JsonObject): Partial<Directives> {
   return found;
 }
 
-function lastUserText(messages: readonly unknown[]): string {
+/** The text of the last user message. */
+export function lastUserText(messages: readonly unknown[]): string {
   for (let i = messages.length - 1; i >= 0; i -= 1) {
     const message = messages[i];
     if (!isObject(message) || message['role'] !== 'user') continue;
@@ -138,7 +178,30 @@ function setDirective(into: Partial<Writable>, key: string, value: string): void
     case 'reasoning':
     case 'tools':
     case 'after':
+    case 'polls':
+    case 'bytes':
       into[key] = count(key, value);
+      return;
+    case 'cache_write':
+      into.cacheWrite = count(key, value);
+      return;
+    case 'cache_write_1h':
+      into.cacheWrite1h = count(key, value);
+      return;
+    case 'audio_ms':
+      into.audioMs = count(key, value);
+      return;
+    case 'states':
+      into.states = statement(value);
+      return;
+    case 'run_ms':
+      into.runMs = count(key, value);
+      return;
+    case 'quantity':
+      into.quantity = decimal(key, value);
+      return;
+    case 'end':
+      into.end = jobEnd(value);
       return;
     case 'size':
       into.sizeBytes = count(key, value);
@@ -189,6 +252,26 @@ function delay(key: string, value: string): Delay {
   return { minMs: count(key, min), maxMs: count(key, max) };
 }
 
+function decimal(key: string, value: string): string {
+  if (!/^\d{1,9}(\.\d{1,12})?$/.test(value)) {
+    throw new DirectiveError(`directive '${key}' is not a decimal`);
+  }
+  return value;
+}
+
+function jobEnd(value: string): JobEnd {
+  switch (value) {
+    case 'done':
+    case 'failed':
+    case 'cancelled':
+    case 'never':
+    case 'lost':
+      return value;
+    default:
+      throw new DirectiveError(`a job does not end '${value}'`);
+  }
+}
+
 function yes(key: string, value: string): boolean {
   if (value !== 'yes' && value !== 'no')
     throw new DirectiveError(`directive '${key}' is yes or no`);
@@ -200,6 +283,18 @@ function fault(value: string): Fault {
   return value;
 }
 
+function statement(value: string): LengthStatement {
+  switch (value) {
+    case 'usage':
+    case 'duration':
+    case 'both':
+    case 'none':
+      return value;
+    default:
+      throw new DirectiveError(`nothing is stated in '${value}'`);
+  }
+}
+
 function shape(value: string): ErrorShape {
   switch (value) {
     case 'string':
@@ -207,6 +302,7 @@ function shape(value: string): ErrorShape {
     case 'detail':
     case 'message':
     case 'problem':
+    case 'anthropic':
       return value;
     default:
       throw new DirectiveError(`unknown error shape '${value}'`);

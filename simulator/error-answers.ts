@@ -1,6 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Directives, ErrorShape } from './directives.js';
 import type { StatusFault } from './faults.js';
+import { isObject, type JsonObject } from './json.js';
 
 /** A whole error answer. */
 export interface ErrorAnswer {
@@ -16,6 +17,9 @@ const HTML = '<html><head><title>Error</title></head><body><h1>Upstream error</h
 export function jsonError(status: number, body: unknown): ErrorAnswer {
   return { status, headers: { 'content-type': JSON_TYPE }, body: JSON.stringify(body) };
 }
+
+/** The answer to a path that nobody serves. */
+export const notFound = jsonError(404, { error: 'Not Found' });
 
 /** The router's answer to a missing or wrong key. */
 export const invalidCredentials = jsonError(401, {
@@ -37,6 +41,12 @@ export function modelNotSupported(model: string): ErrorAnswer {
 /** The router's answer when the pinned provider does not serve the model. */
 export function providerNotSupported(provider: string): ErrorAnswer {
   return jsonError(400, { error: `Model not supported by provider ${provider}` });
+}
+
+/** The serverless tier's answer while a model is not loaded. */
+export function modelLoading(model: string, estimatedS: number): ErrorAnswer {
+  const body = { error: `Model ${model} is currently loading`, estimated_time: estimatedS };
+  return jsonError(503, body);
 }
 
 /** An OpenAI-style 400. */
@@ -109,7 +119,7 @@ export function statusFaultAnswer(
     case '503':
       return wrap(503, 'Service overloaded', asked.shape ?? 'object', asked.retryAfterS);
     case '503-loading':
-      return jsonError(503, { error: `Model ${model} is currently loading`, estimated_time: 20 });
+      return modelLoading(model, 20);
     case '504-html':
       return html(504);
     case '529':
@@ -152,7 +162,40 @@ function wrapped(status: number, message: string, shape: ErrorShape): unknown {
       return { detail: message };
     case 'message':
       return { message };
+    case 'anthropic':
+      return { type: 'error', error: { type: anthropicType(status), message } };
     case 'problem':
       return { type: 'about:blank', title: message, status, detail: message };
   }
 }
+
+/** A JSON error in the shape that Anthropic-style clients read; anything else as it is. */
+export function inAnthropicForm(answer: ErrorAnswer, requestId: string): ErrorAnswer {
+  if (answer.headers['content-type'] !== JSON_TYPE) return answer;
+  const error = { type: anthropicType(answer.status), message: messageOf(answer.body) };
+  return { ...answer, body: JSON.stringify({ type: 'error', error, request_id: requestId }) };
+}
+
+function messageOf(json: string): string {
+  const body = JSON.parse(json) as JsonObject;
+  const { error, detail } = body;
+  if (isObject(error) && typeof error['message'] === 'string') return error['message'];
+  if (typeof error === 'string') return error;
+  return typeof detail === 'string' ? detail : json;
+}
+
+function anthropicType(status: number): string {
+  const known = anthropicTypes.get(status);
+  return known ?? (status >= 500 ? 'api_error' : 'invalid_request_error');
+}
+
+const anthropicTypes: ReadonlyMap<number, string> = new Map([
+  [401, 'authentication_error'],
+  [402, 'billing_error'],
+  [403, 'permission_error'],
+  [404, 'not_found_error'],
+  [413, 'request_too_large'],
+  [429, 'rate_limit_error'],
+  [504, 'timeout_error'],
+  [529, 'overloaded_error'],
+]);

@@ -1,8 +1,25 @@
 import type { Directives } from './directives.js';
 
+/** Which kind of request: a job is submitted (`job`) and asked after (`job-poll`). */
+export const faultRoutes = [
+  'chat',
+  'completion',
+  'responses',
+  'messages',
+  'embedding',
+  'image',
+  'transcription',
+  'speech',
+  'models',
+  'job',
+  'job-poll',
+  'serverless',
+] as const;
+export type FaultRoute = (typeof faultRoutes)[number];
+
 /** Which requests a rule strikes; every field given must agree. */
 export interface FaultMatch {
-  readonly route?: 'chat' | 'models';
+  readonly route?: FaultRoute;
   readonly provider?: string;
   readonly model?: string;
   readonly stream?: boolean;
@@ -17,7 +34,7 @@ export interface FaultRule {
 
 /** The request as a rule sees it. `model` without suffix. */
 export interface FaultTarget {
-  readonly route: 'chat' | 'models';
+  readonly route: FaultRoute;
   readonly provider: string | null;
   readonly model: string | null;
   readonly stream: boolean;

@@ -44,6 +44,8 @@ export const otherFaults = [
   'multi-line-data',
   'oversize-event',
   'slow-drip',
+  'response-failed',
+  'response-incomplete',
   'unpriced-provider',
   'duplicate-request-id',
   'no-request-id',

@@ -29,26 +29,6 @@ export async function serveModels(
   else sendError(exchange, modelNotFound(model ?? ''), headers);
 }
 
-/** The Hub's look-up, `GET /api/models/{id}?expand[]=inferenceProviderMapping`. */
-export function serveHubModel(context: Context, exchange: Exchange, model: string): void {
-  const offers = context.catalogue.offers(model);
-  const headers = { 'content-type': 'application/json' };
-  if (offers.length === 0) {
-    sendError(exchange, jsonError(404, { error: 'Repository not found' }), headers);
-    return;
-  }
-  const mapping = offers.map((offer) => [
-    offer.provider,
-    { status: offer.status, providerId: offer.providerModelId, task: 'conversational' },
-  ]);
-  const body = {
-    id: model,
-    pipeline_tag: 'text-generation',
-    inferenceProviderMapping: Object.fromEntries(mapping) as unknown,
-  };
-  exchange.answer(200, headers, JSON.stringify(body));
-}
-
 function modelNotFound(model: string): ReturnType<typeof jsonError> {
   return jsonError(404, {
     error: {

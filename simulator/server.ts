@@ -1,16 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { answerAdmin } from './admin.js';
+import { adminRoutes } from './admin.js';
 import { Books } from './books.js';
+import { catalogueRoutes } from './catalogue-routes.js';
 import { Catalogue } from './catalogue.js';
-import { serveChat } from './chat.js';
+import { atProviderRoutes, routerRoutes } from './openai-routes.js';
+import { ColdStarts } from './cold-starts.js';
 import { type Context, Ids } from './context.js';
-import { invalidCredentials, jsonError } from './error-answers.js';
+import { notFound } from './error-answers.js';
 import { Exchange } from './exchange.js';
 import { FaultRules } from './fault-rules.js';
 import { sendError } from './interruption.js';
-import { serveHubModel, serveModels } from './models.js';
+import { Jobs } from './jobs.js';
+import { providerRoutes } from './provider-routes.js';
+import { readBody, type Route } from './routes.js';
+import { ResultCache } from './serverless.js';
+import { recordJob } from './unit-lines.js';
+import { UnitOffers } from './unit-offers.js';
 
 export interface SimulatorOptions {
   /** 0 (default) takes a free port. */
@@ -30,6 +37,8 @@ export interface SimulatorOptions {
   readonly routerBillsAborted?: boolean;
   /** False: the books number their lines but keep none, for long benchmarks. Default true. */
   readonly keepBooks?: boolean;
+  /** The key each provider wants when called directly, by slug. Default: any. */
+  readonly providerKeys?: Readonly<Record<string, string>>;
   /** Start of every request id. Default: new on every start, so ids never repeat. */
   readonly idPrefix?: string;
   /** The clock of books and answers. Default: the system's. */
@@ -47,26 +56,39 @@ export interface Simulator {
   readonly catalogue: Catalogue;
   /** Standing orders to fail. */
   readonly faults: FaultRules;
+  /** Jobs under way and ended. */
+  readonly jobs: Jobs;
+  /** What is priced per unit, not per token. */
+  readonly unitOffers: UnitOffers;
+  /** Models of the serverless tier that are not loaded. */
+  readonly coldStarts: ColdStarts;
+  /** The keys of providers called directly. */
+  readonly providerKeys: Map<string, string>;
   /** Requests whose handling has not ended: 0 when nothing leaks. */
   openRequests(): number;
   /** Breaks every connection and ends every wait. Resolves when the port is free. */
   close(): Promise<void>;
 }
 
-const CHAT_AT_PROVIDER = /^\/([a-z0-9-]{2,40})\/(?:[\w.%-]+\/)*chat\/completions$/;
-
 /** Starts a simulator. Rejects when the port is taken. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, host = '127.0.0.1', seed = 1 } = options;
+  const now = options.now ?? (() => new Date());
+  const books = new Books(options.keepBooks ?? true);
   const context: Context = {
     seed,
     apiKey: options.apiKey ?? null,
     routerBillsAborted: options.routerBillsAborted ?? false,
     catalogue: new Catalogue(seed, options.cachedPrices ?? true),
-    books: new Books(options.keepBooks ?? true),
+    books,
     faults: new FaultRules(),
     ids: new Ids(options.idPrefix ?? randomUUID().slice(0, 8)),
-    now: options.now ?? (() => new Date()),
+    unitOffers: new UnitOffers(),
+    jobs: new Jobs(now, (job) => recordJob(books, now(), job)),
+    coldStarts: new ColdStarts(now),
+    results: new ResultCache(),
+    providerKeys: new Map(Object.entries(options.providerKeys ?? {})),
+    now,
   };
   let open = 0;
   const server = createServer((req, res) => {
@@ -86,16 +108,31 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     books: context.books,
     catalogue: context.catalogue,
     faults: context.faults,
+    jobs: context.jobs,
+    unitOffers: context.unitOffers,
+    coldStarts: context.coldStarts,
+    providerKeys: context.providerKeys,
     openRequests: () => open,
-    close: () => close(server),
+    close: () => {
+      context.jobs.reset();
+      return close(server);
+    },
   };
 }
+
+/** The first route that fits serves: narrow patterns stand before the wide ones that contain them. */
+const routes: readonly Route[] = [
+  ...routerRoutes,
+  ...adminRoutes,
+  ...catalogueRoutes,
+  ...providerRoutes,
+  ...atProviderRoutes,
+];
 
 async function handle(context: Context, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const exchange = new Exchange(req, res);
   try {
-    const bytes = await readBody(req);
-    await dispatch(context, exchange, bytes);
+    await dispatch(context, exchange);
   } catch (error) {
     // Also a client that left in the middle of its own body: then nobody reads this.
     if (res.headersSent) exchange.reset();
@@ -108,63 +145,28 @@ async function handle(context: Context, req: IncomingMessage, res: ServerRespons
   }
 }
 
-async function dispatch(context: Context, exchange: Exchange, bytes: Buffer): Promise<void> {
+async function dispatch(context: Context, exchange: Exchange): Promise<void> {
   const { req } = exchange;
-  const path = req.url ?? '/';
-  if (req.method === 'POST' && path === '/v1/chat/completions') {
-    if (isAuthorized(context, req)) await serveChat(context, exchange, bytes, null);
-    else unauthorized(context, exchange);
-    return;
+  const target = req.url ?? '/';
+  const query = target.indexOf('?');
+  const path = query < 0 ? target : target.slice(0, query);
+  let read: Promise<Buffer> | null = null;
+  const bytes = (): Promise<Buffer> => (read ??= readBody(req));
+  for (const route of routes) {
+    if (route.method !== '*' && route.method !== req.method) continue;
+    const match = route.pattern.exec(path);
+    if (match === null) continue;
+    const served = await route.serve({
+      context,
+      exchange,
+      url: new URL(target, 'http://simulator'),
+      groups: match.slice(1).map((group: string | undefined) => decodeURIComponent(group ?? '')),
+      bytes,
+    });
+    if (served !== false) return;
   }
-  const url = new URL(path, 'http://simulator');
-  if (url.pathname.startsWith('/_sim/')) {
-    sendError(exchange, answerAdmin(context, req, url, bytes) ?? notFound, {});
-    return;
-  }
-  if (req.method === 'GET' && (await dispatchGet(context, exchange, url.pathname))) return;
-  const provider = CHAT_AT_PROVIDER.exec(url.pathname)?.[1];
-  if (req.method !== 'POST' || provider === undefined) {
-    sendError(exchange, notFound, {});
-  } else if (isAuthorized(context, req)) {
-    await serveChat(context, exchange, bytes, provider);
-  } else {
-    unauthorized(context, exchange);
-  }
-}
-
-/** The catalogue needs no key, as the router's does not. False when the path is not a catalogue's. */
-async function dispatchGet(context: Context, exchange: Exchange, path: string): Promise<boolean> {
-  if (path === '/v1/models') {
-    await serveModels(context, exchange, null);
-  } else if (path.startsWith('/v1/models/')) {
-    await serveModels(context, exchange, decodeURIComponent(path.slice('/v1/models/'.length)));
-  } else if (path.startsWith('/api/models/')) {
-    serveHubModel(context, exchange, decodeURIComponent(path.slice('/api/models/'.length)));
-  } else {
-    return false;
-  }
-  return true;
-}
-
-const notFound = jsonError(404, { error: 'Not Found' });
-
-function isAuthorized(context: Context, req: IncomingMessage): boolean {
-  return context.apiKey === null || req.headers.authorization === `Bearer ${context.apiKey}`;
-}
-
-function unauthorized(context: Context, exchange: Exchange): void {
-  const id = context.ids.unbilled();
-  sendError(exchange, invalidCredentials, { 'x-request-id': id });
-}
-
-async function readBody(req: IncomingMessage): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  await new Promise<void>((resolve, reject) => {
-    req.on('data', (part: Buffer) => parts.push(part));
-    req.once('end', resolve);
-    req.once('error', reject);
-  });
-  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  await bytes();
+  sendError(exchange, notFound, {});
 }
 
 async function listen(server: Server, port: number, host: string): Promise<void> {

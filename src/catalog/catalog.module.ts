@@ -5,9 +5,14 @@ import { HttpModule } from '../http/http.module.js';
 import { IdentityModule } from '../identity/identity.module.js';
 import { JobRunsModule } from '../jobs/job-runs.module.js';
 import { MeteringModule } from '../metering/metering.module.js';
+import { AccountProvidersController } from './account-providers.controller.js';
+import { AccountProvidersRepository } from './account-providers.repository.js';
+import { AccountProvidersService } from './account-providers.service.js';
 import { Catalog } from './catalog.js';
 import { CatalogRepository } from './catalog.repository.js';
 import { CatalogService } from './catalog.service.js';
+import { CatalogueClient } from './catalogue.client.js';
+import { CatalogueTakeoverService } from './catalogue-takeover.service.js';
 import { ModelsController } from './models.controller.js';
 import { ModelsService } from './models.service.js';
 import { PriceBookRepository } from './price-book.repository.js';
@@ -15,9 +20,12 @@ import { PriceSyncService } from './price-sync.service.js';
 import { PricesController } from './prices.controller.js';
 import { PricesRepository } from './prices.repository.js';
 import { PricesService } from './prices.service.js';
-import { RouterCatalogueClient } from './router-catalogue.client.js';
+import { ProvidersController } from './providers.controller.js';
+import { ProvidersRepository } from './providers.repository.js';
+import { ProvidersService } from './providers.service.js';
 import { UnpricedEventsRepository } from './unpriced-events.repository.js';
 import { UnpricedEventsService } from './unpriced-events.service.js';
+import { UpstreamDirectoryService } from './upstream-directory.service.js';
 
 /** Models, providers, the price book, and where a request may go. */
 @Module({
@@ -29,7 +37,12 @@ import { UnpricedEventsService } from './unpriced-events.service.js';
     JobRunsModule,
     MeteringModule,
   ],
-  controllers: [ModelsController, PricesController],
+  controllers: [
+    ModelsController,
+    PricesController,
+    ProvidersController,
+    AccountProvidersController,
+  ],
   providers: [
     CatalogRepository,
     CatalogService,
@@ -38,11 +51,24 @@ import { UnpricedEventsService } from './unpriced-events.service.js';
     PricesRepository,
     PricesService,
     PriceSyncService,
-    RouterCatalogueClient,
+    CatalogueClient,
+    CatalogueTakeoverService,
     UnpricedEventsRepository,
     UnpricedEventsService,
     ModelsService,
+    ProvidersRepository,
+    ProvidersService,
+    AccountProvidersRepository,
+    AccountProvidersService,
+    UpstreamDirectoryService,
   ],
-  exports: [Catalog, CatalogService, PriceSyncService, PricesService, UnpricedEventsService],
+  exports: [
+    Catalog,
+    CatalogService,
+    PriceSyncService,
+    PricesService,
+    UnpricedEventsService,
+    UpstreamDirectoryService,
+  ],
 })
 export class CatalogModule {}

@@ -1,4 +1,7 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Config } from '../config/config.js';
+import { CONFIG } from '../config/config.module.js';
+import { arrayText } from '../database/columns.js';
 import { DatabaseService } from '../database/database.service.js';
 import type { PrismaClient } from '../database/prisma/client.js';
 import type { PriceRow } from '../domain/pricing.js';
@@ -8,6 +11,10 @@ import type {
   StoredProvider,
   StoredRoute,
 } from './catalog-snapshot.js';
+import { DEFAULT_UPSTREAM } from './catalog.js';
+import { DIRECT_KINDS, routerKind } from './provider-routes.js';
+import { canBeCalled } from './provider-settings.js';
+import type * as stored from './stored-catalog.js';
 import { PRICE_COLUMNS, priceRowOf, type PriceRecord } from './price-record.js';
 
 type Transaction = Omit<
@@ -34,8 +41,13 @@ interface RouteRecord {
 interface ProviderRecord {
   readonly slug: string;
   readonly is_enabled: boolean;
+  readonly kind: string | null;
+  readonly base_url: string | null;
+  readonly has_key: boolean;
   readonly on_client_gone: string | null;
   readonly stream_usage: string | null;
+  readonly max_output_field: string | null;
+  readonly rejects: string | null;
 }
 
 /** Rows a query: reading them turns them into objects in one go, and requests wait meanwhile. */
@@ -45,7 +57,10 @@ const READ_TIMEOUT_MS = 30_000;
 /** What the store knows of models, providers and prices. */
 @Injectable()
 export class CatalogRepository {
-  constructor(private readonly database: DatabaseService) {}
+  constructor(
+    private readonly database: DatabaseService,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
 
   /** Everything at one moment of the database, but for prices that ended before an instant. */
   async read(upstream: string, endedAfter: Date): Promise<StoredCatalog> {
@@ -59,6 +74,39 @@ export class CatalogRepository {
       }),
       { isolationLevel: 'RepeatableRead', maxWait: READ_TIMEOUT_MS, timeout: READ_TIMEOUT_MS },
     );
+  }
+
+  /**
+   * Everything of every upstream at one moment of the database, but for prices that ended before an
+   * instant.
+   */
+  async readAll(endedAfter: Date): Promise<stored.StoredCatalog> {
+    return this.database.prisma.$transaction(
+      async (tx) => {
+        const records = await readProviderRecords(tx);
+        const upstreams = this.upstreamsOf(records);
+        const names = upstreams.map(({ name }) => name);
+        return {
+          upstreams,
+          models: await readModelsOf(tx, names),
+          routes: await readRoutesOf(tx, names),
+          prices: await readPrices(tx, endedAfter),
+          providers: records.map(providerOf),
+        };
+      },
+      { isolationLevel: 'RepeatableRead', maxWait: READ_TIMEOUT_MS, timeout: READ_TIMEOUT_MS },
+    );
+  }
+
+  private upstreamsOf(records: readonly ProviderRecord[]): readonly stored.StoredUpstream[] {
+    const router: stored.StoredUpstream = {
+      name: DEFAULT_UPSTREAM,
+      kind: routerKind(this.config.upstream.baseUrl),
+      isEnabled: true,
+      provider: null,
+      hasKey: true,
+    };
+    return [router, ...records.flatMap(upstreamOf)];
   }
 
   /** The provider is not asked for a stream's usage again, by any process. */
@@ -136,15 +184,96 @@ async function readPrices(tx: Transaction, endedAfter: Date): Promise<readonly P
 }
 
 async function readProviders(tx: Transaction): Promise<readonly StoredProvider[]> {
-  const records = await tx.$queryRawUnsafe<ProviderRecord[]>(
-    'SELECT slug, is_enabled, on_client_gone, stream_usage FROM providers',
+  return (await readProviderRecords(tx)).map(providerOf);
+}
+
+async function readProviderRecords(tx: Transaction): Promise<readonly ProviderRecord[]> {
+  return tx.$queryRawUnsafe<ProviderRecord[]>(
+    `SELECT slug, is_enabled, kind, base_url, api_key IS NOT NULL AS has_key, on_client_gone, stream_usage,
+       max_output_field, to_json(rejects)::text AS rejects FROM providers ORDER BY slug`,
   );
-  return records.map((record) => ({
+}
+
+function upstreamOf(record: ProviderRecord): readonly stored.StoredUpstream[] {
+  const { slug, base_url: baseUrl, has_key: hasKey } = record;
+  if (!isOneOf(record.kind, DIRECT_KINDS)) return [];
+  return [
+    {
+      name: slug,
+      kind: record.kind,
+      isEnabled: record.is_enabled,
+      provider: slug,
+      hasKey: canBeCalled({ slug, baseUrl, hasKey }),
+    },
+  ];
+}
+
+function providerOf(record: ProviderRecord): stored.StoredProvider {
+  return {
     slug: record.slug,
     isEnabled: record.is_enabled,
     onClientGone: isOneOf(record.on_client_gone, ['drain', 'abort']) ? record.on_client_gone : null,
     streamUsage: isOneOf(record.stream_usage, ['ask', 'never']) ? record.stream_usage : null,
-  }));
+    maxOutputField: record.max_output_field,
+    rejects: record.rejects === null ? null : (JSON.parse(record.rejects) as string[]),
+  };
+}
+
+async function readModelsOf(
+  tx: Transaction,
+  upstreams: readonly string[],
+): Promise<readonly stored.StoredModel[]> {
+  const models: stored.StoredModel[] = [];
+  for (;;) {
+    const last = models.at(-1);
+    const records = await tx.$queryRawUnsafe<(ModelRecord & { upstream: string })[]>(
+      `SELECT upstream, id, entry, is_listed FROM models
+       WHERE upstream = ANY($1::text::text[]) AND (upstream, id) > ($2, $3)
+       ORDER BY upstream, id LIMIT ${PAGE}`,
+      arrayText(upstreams),
+      last?.upstream ?? '',
+      last?.id ?? '',
+    );
+    for (const { upstream, id, entry, is_listed } of records) {
+      models.push({ upstream, id, entry, isListed: is_listed });
+    }
+    if (records.length < PAGE) return models;
+  }
+}
+
+async function readRoutesOf(
+  tx: Transaction,
+  upstreams: readonly string[],
+): Promise<readonly stored.StoredRoute[]> {
+  const routes: stored.StoredRoute[] = [];
+  for (;;) {
+    const last = routes.at(-1);
+    const records = await tx.$queryRawUnsafe<
+      (RouteRecord & { upstream: string; provider_model_id: string | null })[]
+    >(
+      `SELECT upstream, model, provider, provider_model_id, status, context_length, entry, is_listed, is_price_stale
+       FROM model_routes WHERE upstream = ANY($1::text::text[]) AND (upstream, model, provider) > ($2, $3, $4)
+       ORDER BY upstream, model, provider LIMIT ${PAGE}`,
+      arrayText(upstreams),
+      last?.upstream ?? '',
+      last?.model ?? '',
+      last?.provider ?? '',
+    );
+    for (const record of records) {
+      routes.push({
+        upstream: record.upstream,
+        model: record.model,
+        provider: record.provider,
+        providerModelId: record.provider_model_id,
+        status: record.status === 'live' ? 'live' : 'error',
+        contextLength: record.context_length,
+        entry: record.entry,
+        isListed: record.is_listed,
+        isPriceStale: record.is_price_stale,
+      });
+    }
+    if (records.length < PAGE) return routes;
+  }
 }
 
 function isOneOf<const Choice extends string>(

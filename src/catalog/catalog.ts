@@ -6,6 +6,9 @@ export type { Candidate, ProviderBehaviour, Resolution, Route } from '../domain/
 /** The router in front of which we stand: the upstream of every route until others are configured. */
 export const DEFAULT_UPSTREAM = 'default';
 
+/** Who serves the models of a default upstream that is no router but the server itself. */
+export const OPENAI_COMPATIBLE = 'openai-compatible';
+
 /** What a request is priced by: the model it asked for, its condition, the instant of admission. */
 export interface PriceKey {
   readonly model: string;

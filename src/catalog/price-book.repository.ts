@@ -21,7 +21,7 @@ import {
   type PendingRecord,
   type PriceRecord,
 } from './price-record.js';
-import type { ListedModel } from './router-catalogue.js';
+import type { ListedModel } from './catalogue-entry.js';
 
 type Transaction = Omit<
   PrismaClient,
@@ -104,6 +104,15 @@ export class OpenPriceBook {
       upstream,
     );
     return { rows: prices.map(priceRowOf), pendings: pendings.map(pendingOf), routes };
+  }
+
+  /** Ids that the catalogue of an upstream lists. */
+  async listedModels(upstream: string): Promise<readonly string[]> {
+    const models = await this.tx.$queryRawUnsafe<{ id: string }[]>(
+      'SELECT id FROM models WHERE upstream = $1 AND is_listed',
+      upstream,
+    );
+    return models.map(({ id }) => id);
   }
 
   /** Ends open rows. @throws Error when one has an end already. */
@@ -250,13 +259,14 @@ WHERE upstream = $2 AND is_listed
   AND NOT EXISTS (SELECT 1 FROM jsonb_to_recordset($1::jsonb) AS r(id text) WHERE r.id = models.id)`;
 
 const STORE_ROUTES = `
-INSERT INTO model_routes (upstream, model, provider, status, context_length, entry, is_listed, is_price_stale, synced_at)
-SELECT $2, r.model, r.provider, r.status, r.context_length, r.entry, true, r.is_price_stale, $3::timestamptz
-FROM jsonb_to_recordset($1::jsonb) AS r(model text, provider text, status text, context_length int, entry jsonb, is_price_stale boolean)
+INSERT INTO model_routes (upstream, model, provider, provider_model_id, status, context_length, entry, is_listed, is_price_stale, synced_at)
+SELECT $2, r.model, r.provider, r.provider_model_id, r.status, r.context_length, r.entry, true, r.is_price_stale, $3::timestamptz
+FROM jsonb_to_recordset($1::jsonb) AS r(model text, provider text, provider_model_id text, status text, context_length int, entry jsonb,
+  is_price_stale boolean)
 ON CONFLICT (upstream, model, provider) DO UPDATE SET status = EXCLUDED.status, context_length = EXCLUDED.context_length,
-  entry = EXCLUDED.entry, is_listed = true, is_price_stale = EXCLUDED.is_price_stale, synced_at = EXCLUDED.synced_at
-WHERE (model_routes.status, model_routes.context_length, model_routes.entry, model_routes.is_listed, model_routes.is_price_stale)
-  IS DISTINCT FROM (EXCLUDED.status, EXCLUDED.context_length, EXCLUDED.entry, true, EXCLUDED.is_price_stale)`;
+  provider_model_id = EXCLUDED.provider_model_id, entry = EXCLUDED.entry, is_listed = true, is_price_stale = EXCLUDED.is_price_stale, synced_at = EXCLUDED.synced_at
+WHERE (model_routes.status, model_routes.context_length, model_routes.provider_model_id, model_routes.entry, model_routes.is_listed, model_routes.is_price_stale)
+  IS DISTINCT FROM (EXCLUDED.status, EXCLUDED.context_length, EXCLUDED.provider_model_id, EXCLUDED.entry, true, EXCLUDED.is_price_stale)`;
 
 const UNLIST_ROUTES = `
 UPDATE model_routes m SET is_listed = false, is_price_stale = r.is_price_stale, synced_at = $3::timestamptz
@@ -285,11 +295,12 @@ function routeRecords(
     flags.map(({ model, provider, isPriceStale }) => [`${provider} ${model}`, isPriceStale]),
   );
   return models.flatMap(({ id, routes }) =>
-    routes.map(({ provider, status, contextLength, entry }) => ({
+    routes.map(({ provider, status, contextLength, providerModelId, entry }) => ({
       model: id,
       provider,
       status,
       context_length: contextLength,
+      provider_model_id: providerModelId,
       entry,
       is_price_stale: stale.get(`${provider} ${id}`) ?? false,
     })),

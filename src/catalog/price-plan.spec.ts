@@ -11,7 +11,7 @@ import {
   type PriceSubject,
   type SyncPlan,
 } from './price-plan.js';
-import type { ListedModel } from './router-catalogue.js';
+import type { ListedModel } from './catalogue-entry.js';
 
 const START_MS = Date.parse('2026-06-01T00:00:00Z');
 const CONTEXT = { upstream: 'default', source: 'router_catalogue' } as const;
@@ -47,7 +47,13 @@ function catalogue(prices: Readonly<Record<string, bigint>>, provider = 'groq'):
       { picoUsd, perUnits: 1n },
     ],
   );
-  const route = { provider, status: 'live', contextLength: null, entry: {} } as const;
+  const route = {
+    provider,
+    status: 'live',
+    contextLength: null,
+    providerModelId: null,
+    entry: {},
+  } as const;
   return [{ id: 'org/name', entry: {}, routes: [{ ...route, prices: new Map(entries) }] }];
 }
 

@@ -1,7 +1,7 @@
 import type { UnitPrice } from '../domain/money.js';
 import { ANY_MODEL, isInForce, type PriceRow } from '../domain/pricing.js';
 import type { Unit } from '../domain/units.js';
-import type { ListedModel, ListedRoute } from './router-catalogue.js';
+import type { ListedModel, ListedRoute } from './catalogue-entry.js';
 
 /** A row that replaces another starts this much ahead, so that every replica knows it by then. */
 export const REPLACEMENT_LEAD_MS = 2_000;

@@ -10,7 +10,6 @@ import type { Config } from '../config/config.js';
 import { CONFIG } from '../config/config.module.js';
 import { DatabaseService } from '../database/database.service.js';
 import { SessionLock } from '../database/session-lock.js';
-import { classifySqlFailure } from '../database/sql-errors.js';
 import { refusal, TollgateError } from '../domain/errors.js';
 import type { Actor } from '../http/actor.js';
 import { LOGGER } from '../http/http.module.js';
@@ -19,15 +18,12 @@ import { PRICE_SYNC_JOB } from '../jobs/job-names.js';
 import { JobRunsService } from '../jobs/job-runs.service.js';
 import { DEFAULT_UPSTREAM } from './catalog.js';
 import { CatalogService } from './catalog.service.js';
-import { Clock } from '../config/clock.js';
-import { PriceBookRepository } from './price-book.repository.js';
-import { planSync, REPLACEMENT_LEAD_MS, type SyncPlan } from './price-plan.js';
+import type { CatalogueFinding } from './catalogue-entry.js';
 import {
-  readRouterCatalogue,
-  type CatalogueFinding,
-  type ListedModel,
-} from './router-catalogue.js';
-import { RouterCatalogueClient } from './router-catalogue.client.js';
+  CatalogueTakeoverService,
+  type ReadCatalogue,
+  type Takeover,
+} from './catalogue-takeover.service.js';
 import { PricesService } from './prices.service.js';
 import { UnpricedEventsService } from './unpriced-events.service.js';
 
@@ -39,14 +35,28 @@ export interface SyncReport {
   readonly pricesEnded: number;
   readonly pricesPending: number;
   readonly pricesStale: number;
-  readonly findings: readonly CatalogueFinding[];
+  readonly findings: readonly (CatalogueFinding & { readonly upstream: string })[];
+  /** Upstreams whose catalogue was not taken over: what the store knows of them stays in force. */
+  readonly failures: readonly SyncFailure[];
 }
+
+export interface SyncFailure {
+  readonly upstream: string;
+  readonly problem: string;
+}
+
+type TakenOver = Takeover & { readonly kind: 'taken'; readonly upstream: string };
 
 export type SyncResult =
   | { readonly kind: 'synced'; readonly report: SyncReport }
   /** Another process is at it. */
   | { readonly kind: 'busy' }
-  | { readonly kind: 'failed'; readonly problem: string };
+  /** Nothing of the default upstream was taken over; of the others what did not fail. */
+  | {
+      readonly kind: 'failed';
+      readonly problem: string;
+      readonly failures: readonly SyncFailure[];
+    };
 
 /** Whoever holds this fetches and writes; the others wait for its notice. */
 const SYNC_LOCK_ID = '7011ca7e-0000-7000-8a7a-106c5eed0001';
@@ -55,13 +65,10 @@ const BACKOFF_MAX_MS = 60_000;
 const BUSY_RETRY_MS = 5_000;
 const BUSY_POLL_MS = 100;
 const BUSY_WAIT_MAX_MS = 45_000;
-const COMMIT_ATTEMPTS = 3;
-/** Each attempt that took too long is followed by one with this much more time. */
-const LEAD_FACTOR = 4;
 const STOP_WAIT_MAX_MS = 5_000;
-const FINDINGS_LOGGED_MAX = 20;
+const NO_CATALOGUE = 'the upstream has no catalogue';
 
-/** Takes the router's catalogue over into the price book: at start and once every interval. */
+/** Takes the catalogues of the upstreams over into the price book: at start and once every interval. */
 @Injectable()
 export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy {
   private timer: NodeJS.Timeout | null = null;
@@ -71,12 +78,10 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
 
   constructor(
     private readonly database: DatabaseService,
-    private readonly client: RouterCatalogueClient,
-    private readonly book: PriceBookRepository,
+    private readonly takeovers: CatalogueTakeoverService,
     private readonly catalog: CatalogService,
     private readonly prices: PricesService,
     private readonly unpriced: UnpricedEventsService,
-    private readonly clock: Clock,
     private readonly metrics: MetricsService,
     private readonly runs: JobRunsService,
     @Inject(CONFIG) private readonly config: Config,
@@ -118,8 +123,8 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
     const result = await this.syncNow();
     switch (result.kind) {
       case 'synced': {
-        const { findings, ...counts } = result.report;
-        await this.prices.noteSync(actor, { ...counts, findings: findings.length });
+        const { findings, failures, ...counts } = result.report;
+        await this.prices.noteSync(actor, { ...counts, findings: findings.length, failures });
         return result.report;
       }
       case 'busy':
@@ -133,8 +138,14 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
     }
   }
 
+  /** In the background, now. */
+  syncSoon(): void {
+    this.schedule(0);
+  }
+
   private schedule(delayMs: number): void {
     if (this.isStopping) return;
+    if (this.timer !== null) clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.runAndSchedule(), delayMs);
     this.timer.unref();
   }
@@ -172,7 +183,7 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
       this.runs.ended(PRICE_SYNC_JOB, {
         startedAt,
         durationMs: performance.now() - began,
-        error: result.kind === 'failed' ? result.problem : null,
+        error: problemOf(result),
         isNoteworthy: false,
       });
     }
@@ -180,49 +191,66 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
   }
 
   private async syncUnderLock(): Promise<SyncResult> {
-    if (this.isStopping) return { kind: 'failed', problem: 'the service is stopping' };
+    if (this.isStopping) return failed('the service is stopping');
     let result: SyncResult = { kind: 'busy' };
     const lock = new SessionLock(this.database.url, randomUUID());
     try {
       await lock.hold();
       await lock.whileHolding(SYNC_LOCK_ID, async () => {
-        result = await this.fetchAndStore();
+        result = await this.takeOver();
       });
       return this.told(result);
     } catch (error) {
-      return this.told({ kind: 'failed', problem: 'the catalogue could not be stored' }, error);
+      return this.told(failed('the catalogue could not be stored'), error);
     } finally {
       await lock.release();
     }
   }
 
   private told(result: SyncResult, error?: unknown): SyncResult {
-    if (result.kind === 'failed' && !this.isStopping) {
+    if (result.kind === 'busy' || this.isStopping) return result;
+    const { failures } = result.kind === 'synced' ? result.report : result;
+    for (const { upstream, problem } of failures) {
       this.metrics.alarms.inc({ kind: 'price_sync' });
       this.logger.error(
-        { err: error, problem: result.problem },
+        { err: error, upstream, problem },
         'the catalogue was not taken over: the one in the store stays in force',
       );
     }
     return result;
   }
 
-  private async fetchAndStore(): Promise<SyncResult> {
-    const fetched = await this.client.fetch();
-    if (fetched.kind === 'failed') return fetched;
-    const reading = readRouterCatalogue(fetched.text);
-    if (reading.kind === 'unreadable') {
-      return { kind: 'failed', problem: `the catalogue is unreadable: ${reading.problem}` };
+  /** One upstream that fails stops no other; the default one decides whether there was a sync. */
+  private async takeOver(): Promise<SyncResult> {
+    const upstreams = this.takeovers.upstreams();
+    const readings = await Promise.all(upstreams.map((name) => this.takeovers.read(name)));
+    const taken: TakenOver[] = [];
+    const failures: SyncFailure[] = [];
+    for (const [index, upstream] of upstreams.entries()) {
+      const takeover = await this.store(upstream, readings[index]);
+      this.metrics.catalogueSyncs.inc({ upstream, result: takeover.kind });
+      if (takeover.kind === 'taken') taken.push({ upstream, ...takeover });
+      else if (takeover.kind === 'failed') failures.push({ upstream, problem: takeover.problem });
+      else if (upstream === DEFAULT_UPSTREAM) failures.push({ upstream, problem: NO_CATALOGUE });
     }
-    const { models, findings } = reading;
-    if (models.length === 0) {
-      return { kind: 'failed', problem: 'the catalogue lists no model that could be read' };
+    if (taken.length > 0) {
+      await this.catalog.refresh();
+      await this.rateWaitingEvents();
     }
-    const plan = await this.store(models);
-    await this.catalog.refresh();
-    this.announce(plan, findings);
-    await this.rateWaitingEvents();
-    return { kind: 'synced', report: reportOf(models, plan, findings) };
+    const own = failures.find(({ upstream }) => upstream === DEFAULT_UPSTREAM);
+    return own === undefined
+      ? { kind: 'synced', report: reportOf(taken, failures) }
+      : { kind: 'failed', problem: own.problem, failures };
+  }
+
+  private async store(upstream: string, reading: ReadCatalogue | undefined): Promise<Takeover> {
+    try {
+      if (reading === undefined) throw new Error(`the catalogue of ${upstream} was not read`);
+      return await this.takeovers.store(upstream, reading);
+    } catch (error) {
+      this.logger.error({ err: error, upstream }, 'a catalogue could not be stored');
+      return { kind: 'failed', problem: 'the catalogue could not be stored' };
+    }
   }
 
   /** Those that an earlier change of the book did not come to; the next sync tries again. */
@@ -234,88 +262,40 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
       this.logger.error({ err: error }, 'the events that wait for a price could not be rated');
     }
   }
-
-  private async store(models: readonly ListedModel[]): Promise<SyncPlan> {
-    let leadMs = REPLACEMENT_LEAD_MS;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.storeOnce(models, leadMs);
-      } catch (error) {
-        const isLate = error instanceof LateCommit;
-        if (attempt === COMMIT_ATTEMPTS || !(isLate || isTransient(error))) throw error;
-        if (isLate) leadMs *= LEAD_FACTOR;
-      }
-    }
-  }
-
-  private async storeOnce(models: readonly ListedModel[], leadMs: number): Promise<SyncPlan> {
-    return this.book.write(async (book) => {
-      const now = this.clock.now();
-      const state = await book.state(DEFAULT_UPSTREAM, now);
-      const plan = planSync(models, state, {
-        upstream: DEFAULT_UPSTREAM,
-        source: 'router_catalogue',
-        now,
-        leadMs,
-      });
-      const flags = { listed: plan.listedFlags, unlisted: plan.unlistedFlags };
-      await book.storeListing(DEFAULT_UPSTREAM, models, flags, now);
-      await book.close(plan.closings);
-      await book.insert(plan.prices, now);
-      await book.decide(plan.supersededIds, 'superseded', now);
-      await book.addPending(plan.pendings, now);
-      const tookMs = this.clock.now().getTime() - now.getTime();
-      // The other half of the lead is for the replicas to read the rows in.
-      if (plan.closings.length > 0 && tookMs > leadMs / 2) throw new LateCommit();
-      return plan;
-    });
-  }
-
-  private announce(plan: SyncPlan, findings: readonly CatalogueFinding[]): void {
-    for (const { provider, model, unit, reason } of plan.pendings) {
-      const kind = reason === 'differs_from_manual' ? 'price_differs_from_manual' : 'price_pending';
-      this.metrics.alarms.inc({ kind });
-      this.logger.warn(
-        { provider, model, unit, reason },
-        'a price of the catalogue waits for approval',
-      );
-    }
-    for (const { kind } of findings) {
-      this.metrics.alarms.inc({
-        kind: kind === 'price_refused' ? 'price_refused' : 'catalogue_entry_refused',
-      });
-    }
-    if (findings.length > 0) {
-      this.logger.warn(
-        { count: findings.length, findings: findings.slice(0, FINDINGS_LOGGED_MAX) },
-        'parts of the catalogue were refused',
-      );
-    }
-  }
 }
 
-/** The rows would start before every replica could know them: undone, and done again. */
-class LateCommit extends Error {
-  override readonly name = 'LateCommit';
-}
-
-function isTransient(error: unknown): boolean {
-  return classifySqlFailure(error).kind === 'transient';
-}
-
-function reportOf(
-  models: readonly ListedModel[],
-  plan: SyncPlan,
-  findings: readonly CatalogueFinding[],
-): SyncReport {
-  const flags = [...plan.listedFlags, ...plan.unlistedFlags];
+function reportOf(taken: readonly TakenOver[], failures: readonly SyncFailure[]): SyncReport {
+  const plans = taken.map(({ plan }) => plan);
+  const flags = plans.flatMap(({ listedFlags, unlistedFlags }) => [
+    ...listedFlags,
+    ...unlistedFlags,
+  ]);
   return {
-    models: models.length,
-    routes: plan.listedFlags.length,
-    pricesAdded: plan.prices.length,
-    pricesEnded: plan.closings.length,
-    pricesPending: plan.pendings.length,
+    models: sum(taken.map(({ models }) => models.length)),
+    routes: sum(plans.map(({ listedFlags }) => listedFlags.length)),
+    pricesAdded: sum(plans.map(({ prices }) => prices.length)),
+    pricesEnded: sum(plans.map(({ closings }) => closings.length)),
+    pricesPending: sum(plans.map(({ pendings }) => pendings.length)),
     pricesStale: flags.filter(({ isPriceStale }) => isPriceStale).length,
-    findings,
+    findings: taken.flatMap(({ upstream, findings }) =>
+      findings.map((finding) => ({ upstream, ...finding })),
+    ),
+    failures,
   };
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
+}
+
+function failed(problem: string): SyncResult {
+  return { kind: 'failed', problem, failures: [{ upstream: DEFAULT_UPSTREAM, problem }] };
+}
+
+/** What went wrong in a run, for the list of jobs; null: nothing. */
+function problemOf(result: SyncResult): string | null {
+  if (result.kind === 'busy') return null;
+  const { failures } = result.kind === 'synced' ? result.report : result;
+  if (failures.length === 0) return null;
+  return failures.map(({ upstream, problem }) => `${upstream}: ${problem}`).join('; ');
 }

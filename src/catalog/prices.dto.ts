@@ -185,7 +185,16 @@ export class PendingPricesPage {
   nextCursor!: string | null;
 }
 
+export class SyncFailureView {
+  @ApiProperty({ type: String })
+  upstream!: string;
+  @ApiProperty({ type: String })
+  problem!: string;
+}
+
 export class SyncFindingView {
+  @ApiProperty({ type: String })
+  upstream!: string;
   @ApiProperty({ enum: ['malformed_entry', 'duplicate_entry', 'price_refused'] })
   kind!: string;
   @ApiProperty({ type: String, nullable: true })
@@ -213,6 +222,11 @@ export class SyncView {
   pricesStale!: number;
   @ApiProperty({ type: [SyncFindingView], description: 'The first 100.' })
   findings!: readonly SyncFindingView[];
+  @ApiProperty({
+    type: [SyncFailureView],
+    description: 'Upstreams whose catalogue was not taken over.',
+  })
+  failures!: readonly SyncFailureView[];
 }
 
 const FINDINGS_SHOWN_MAX = 100;

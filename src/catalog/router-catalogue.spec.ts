@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { readRouterCatalogue, type CatalogueReading } from './router-catalogue.js';
+import type { CatalogueReading } from './catalogue-entry.js';
+import { readRouterCatalogue } from './router-catalogue.js';
+
+const SERVER = 'openai-compatible';
 
 function read(provider: string): CatalogueReading & { readonly kind: 'catalogue' } {
   const reading = readRouterCatalogue(
     `{"object":"list","data":[{"id":"org/name","object":"model","providers":[${provider}]}]}`,
+    SERVER,
   );
   if (reading.kind !== 'catalogue') throw new Error(reading.problem);
   return reading;
@@ -77,7 +81,7 @@ describe('readRouterCatalogue', () => {
     '"x"',
     '['.repeat(100_000),
   ])('takes nothing of %s', (text) => {
-    expect(readRouterCatalogue(text).kind).toBe('unreadable');
+    expect(readRouterCatalogue(text, SERVER).kind).toBe('unreadable');
   });
 
   it('passes over what has no usable name, and what comes twice', () => {
@@ -102,6 +106,7 @@ describe('readRouterCatalogue', () => {
           { id: 'org/a', providers: [] },
         ],
       }),
+      SERVER,
     );
     if (reading.kind !== 'catalogue') throw new Error(reading.problem);
     expect(reading.models.map(({ id }) => id)).toEqual(['org/none', 'org/a']);

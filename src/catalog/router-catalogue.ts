@@ -1,51 +1,21 @@
 import { decimalText, priceFromUsdPerMillion, type UnitPrice } from '../domain/money.js';
-import { ANY_MODEL } from '../domain/pricing.js';
 import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, type Unit } from '../domain/units.js';
-import { numbersAsText } from './number-text.js';
-
-type JsonObject = Readonly<Record<string, unknown>>;
-
-/** A provider of a model as the catalogue states it. */
-export interface ListedRoute {
-  readonly provider: string;
-  readonly status: 'live' | 'error';
-  readonly contextLength: number | null;
-  /** The upstream's own provider entry. */
-  readonly entry: JsonObject;
-  /** What can be taken over, by unit; a unit that is missing, null or refused is not in it. */
-  readonly prices: ReadonlyMap<Unit, UnitPrice>;
-}
-
-export interface ListedModel {
-  readonly id: string;
-  /** The upstream's own entry without its providers. */
-  readonly entry: JsonObject;
-  readonly routes: readonly ListedRoute[];
-}
-
-/** Something in the document that was passed over and that an operator should know. */
-export interface CatalogueFinding {
-  readonly kind: 'malformed_entry' | 'duplicate_entry' | 'price_refused';
-  readonly model: string | null;
-  readonly provider: string | null;
-  readonly unit: Unit | null;
-  readonly problem: string;
-}
-
-export type CatalogueReading =
-  | {
-      readonly kind: 'catalogue';
-      readonly models: readonly ListedModel[];
-      readonly findings: readonly CatalogueFinding[];
-    }
-  /** Not a catalogue at all: nothing of it is taken over. */
-  | { readonly kind: 'unreadable'; readonly problem: string };
-
-const MODELS_MAX = 20_000;
-const ID_MAX_CHARS = 256;
-/** What a provider is called in paths, headers and `org/name:provider`. */
-export const PROVIDER_SLUG = /^[a-z0-9-]{2,40}$/;
-const TOKENS_MAX = 2_147_483_647;
+import {
+  catalogueOf,
+  entriesOf,
+  finding,
+  isModelId,
+  isObject,
+  isTokenCount,
+  PROVIDER_SLUG,
+  storable,
+  type CatalogueFinding,
+  type CatalogueReading,
+  type JsonObject,
+  type ListedModel,
+  type ListedRoute,
+} from './catalogue-entry.js';
+import { readPlainModel } from './plain-catalogue.js';
 
 /** A figure for one of these is in USD per 1M; other keys of `pricing` are left alone. */
 const PRICED_UNITS: readonly Unit[] = [...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS];
@@ -53,42 +23,24 @@ const FREE_UNITS: readonly Unit[] = ['input', 'output'];
 const FREE: UnitPrice = { picoUsd: 0n, perUnits: 1n };
 
 /**
- * Reads the router's `GET /v1/models`. Prices are read by the decimal text of their JSON number,
- * never as the double that a parser makes of it.
+ * Reads the default upstream's `GET /v1/models`. Prices are read by the decimal text of their JSON
+ * number, never as the double that a parser makes of it.
  *
  * A figure that is no number, negative, above $10,000 or not whole is refused and found; so is a
  * text, however numeric: a catalogue that starts to quote its prices may have changed what they are
  * per as well. `is_free` is a price of 0 for input and output, whatever else is stated.
+ *
+ * @param server who serves the models of a list without any providers: the upstream is no router.
  */
-export function readRouterCatalogue(text: string): CatalogueReading {
-  let document: unknown;
-  let texts: unknown;
-  try {
-    document = JSON.parse(text);
-    texts = JSON.parse(numbersAsText(text));
-  } catch (error) {
-    return { kind: 'unreadable', problem: error instanceof Error ? error.message : String(error) };
-  }
-  const entries = isObject(document) ? document['data'] : undefined;
-  const entryTexts = isObject(texts) ? texts['data'] : undefined;
-  if (!Array.isArray(entries) || !Array.isArray(entryTexts)) {
-    return { kind: 'unreadable', problem: 'there is no list of models under "data"' };
-  }
-  if (entries.length > MODELS_MAX) {
-    return { kind: 'unreadable', problem: `there are more than ${MODELS_MAX} models` };
-  }
-  const findings: CatalogueFinding[] = [];
-  const models = new Map<string, ListedModel>();
-  entries.forEach((entry: unknown, index) => {
-    const model = readModel(entry, entryTexts[index], findings);
-    if (model === null) return;
-    if (models.has(model.id)) {
-      findings.push(finding('duplicate_entry', 'the model is listed twice', model.id));
-    } else {
-      models.set(model.id, model);
-    }
-  });
-  return { kind: 'catalogue', models: [...models.values()], findings };
+export function readRouterCatalogue(text: string, server: string): CatalogueReading {
+  const document = entriesOf(text);
+  if (document.kind === 'unreadable') return document;
+  const isRouters = document.entries.some(
+    ({ entry }) => isObject(entry) && Array.isArray(entry['providers']),
+  );
+  return catalogueOf(document, (entry, texts, findings) =>
+    isRouters ? readModel(entry, texts, findings) : readPlainModel(entry, texts, server, findings),
+  );
 }
 
 function readModel(
@@ -143,6 +95,7 @@ function readRoute(
     provider,
     status: entry['status'] === 'live' ? 'live' : 'error',
     contextLength: isTokenCount(contextLength) ? contextLength : null,
+    providerModelId: null,
     entry: storable(entry) as JsonObject,
     prices: readPrices({ model, provider }, entry, texts, findings),
   };
@@ -182,46 +135,4 @@ function readPrices(
     }
   }
   return prices;
-}
-
-/** A colon would be read as a suffix, and `*` stands for every model. */
-function isModelId(id: string): boolean {
-  return (
-    id !== '' &&
-    id !== ANY_MODEL &&
-    id.length <= ID_MAX_CHARS &&
-    !id.includes(':') &&
-    !/[\p{Cc}\p{Cs}\s]/u.test(id)
-  );
-}
-
-function isTokenCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= TOKENS_MAX;
-}
-
-function finding(
-  kind: CatalogueFinding['kind'],
-  problem: string,
-  model: string | null = null,
-  provider: string | null = null,
-): CatalogueFinding {
-  return { kind, model, provider, unit: null, problem };
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Without NUL and half surrogate pairs, which PostgreSQL's jsonb refuses. */
-function storable(value: unknown): unknown {
-  if (typeof value === 'string') return storableText(value);
-  if (Array.isArray(value)) return value.map(storable);
-  if (!isObject(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, one]) => [storableText(key), storable(one)]),
-  );
-}
-
-function storableText(text: string): string {
-  return text.replaceAll('\0', '').replace(/\p{Cs}/gu, '\u{fffd}');
 }

@@ -45,6 +45,8 @@ export interface Config {
   readonly drainMaxMs: number;
   readonly drainMaxConcurrent: number;
   readonly streamsPerTokenMax: number;
+  /** A media job that did not end by itself is given up at this age. */
+  readonly jobMaxAgeMs: number;
   readonly shutdownDelayMs: number;
   readonly shutdownGraceMs: number;
   readonly trustProxy: readonly string[];
@@ -216,6 +218,8 @@ export function loadConfig(
       min: 1,
       max: 1_000_000,
     }),
+    jobMaxAgeMs:
+      read.integer('JOB_MAX_AGE_S', { fallback: 86_400, min: 1, max: 2_592_000 }) * 1000,
     shutdownDelayMs: read.integer('SHUTDOWN_DELAY_MS', { fallback: 0, min: 0, max: 600_000 }),
     shutdownGraceMs: read.integer('SHUTDOWN_GRACE_MS', {
       fallback: 25_000,

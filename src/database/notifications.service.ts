@@ -6,8 +6,10 @@ import {
 import pg from 'pg';
 import { DatabaseService } from './database.service.js';
 
+const CHANNELS = ['tollgate_identity', 'tollgate_catalog', 'tollgate_upstreams'] as const;
+
 /** What one process tells the others about; the payload names what changed. */
-export type Channel = 'tollgate_identity' | 'tollgate_catalog';
+export type Channel = (typeof CHANNELS)[number];
 
 export interface Listener {
   /** Something changed. */
@@ -72,7 +74,7 @@ export class NotificationsService implements OnApplicationBootstrap, OnApplicati
     });
     try {
       await client.connect();
-      for (const channel of ['tollgate_identity', 'tollgate_catalog'] satisfies Channel[]) {
+      for (const channel of CHANNELS) {
         await client.query(`LISTEN ${channel}`);
       }
       this.isConnectedNow = true;

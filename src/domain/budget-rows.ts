@@ -7,6 +7,7 @@ import {
   withCorrected,
   withGrant,
   withPlanGrant,
+  withTakenFromHolds,
   type CreditState,
   type Grant,
   type GrantKind,
@@ -93,6 +94,48 @@ export function lessOwed(row: BudgetRow, period: string, amountPicoUsd: PicoUsd)
   return { ...next, credit: withCorrected(next.credit, period, ofUsed - amountPicoUsd) };
 }
 
+/**
+ * An account's row after a settlement: its hold is given back and what no credit paid is owed;
+ * below 0, it is owed less. What passes the limit because a correction took the credit meanwhile
+ * counts as owed by that correction.
+ */
+export function settleOwed(
+  row: BudgetRow,
+  period: string,
+  releasedPicoUsd: PicoUsd,
+  owedPicoUsd: PicoUsd,
+): BudgetRow {
+  if (owedPicoUsd < 0n) {
+    return lessOwed(spend(row, period, releasedPicoUsd, 0n), period, -owedPicoUsd);
+  }
+  const ofCorrections = owedByCorrections(row, period, owedPicoUsd);
+  const next = spend(row, period, releasedPicoUsd, owedPicoUsd - ofCorrections);
+  if (ofCorrections === 0n) return next;
+  const credit = withTakenFromHolds(next.credit, -ofCorrections);
+  return { ...next, credit: withCorrected(credit, period, ofCorrections) };
+}
+
+function owedByCorrections(row: BudgetRow, period: string, owedPicoUsd: PicoUsd): PicoUsd {
+  const { limitPicoUsd, isPayAsYouGo } = row;
+  const { takenFromHoldsPicoUsd: taken } = row.credit;
+  if (taken === 0n || limitPicoUsd === null || !isPayAsYouGo) return 0n;
+  const over = usedIn(row, period) + owedPicoUsd - limitPicoUsd;
+  return max(0n, [over, owedPicoUsd, taken].reduce(min));
+}
+
+/** The row with holds given back; once none is left, none counts on any credit. */
+export function release(row: BudgetRow, releasedPicoUsd: PicoUsd): BudgetRow {
+  if (row.heldPicoUsd === null) return row;
+  const heldPicoUsd = row.heldPicoUsd - releasedPicoUsd;
+  const { credit } = row;
+  if (heldPicoUsd > 0n) return { ...row, heldPicoUsd };
+  return {
+    ...row,
+    heldPicoUsd,
+    credit: withTakenFromHolds(credit, -credit.takenFromHoldsPicoUsd),
+  };
+}
+
 /** The row with more (or less) used in a period, and with a hold given back. */
 export function spend(
   row: BudgetRow,
@@ -100,15 +143,13 @@ export function spend(
   releasedPicoUsd: PicoUsd,
   usedDeltaPicoUsd: PicoUsd,
 ): BudgetRow {
-  const rolled = rolledTo(row, period);
-  const held = rolled.heldPicoUsd === null ? null : rolled.heldPicoUsd - releasedPicoUsd;
+  const rolled = release(rolledTo(row, period), releasedPicoUsd);
   if (rolled.period === period) {
-    return { ...rolled, heldPicoUsd: held, usedPicoUsd: rolled.usedPicoUsd + usedDeltaPicoUsd };
+    return { ...rolled, usedPicoUsd: rolled.usedPicoUsd + usedDeltaPicoUsd };
   }
   const isPrevious = nextPeriod(period) === rolled.period;
   return {
     ...rolled,
-    heldPicoUsd: held,
     previousUsedPicoUsd: rolled.previousUsedPicoUsd + (isPrevious ? usedDeltaPicoUsd : 0n),
   };
 }
@@ -249,4 +290,12 @@ export function coverTransfers(
     grantId: part.grantId,
     idempotencyId: `cover:${by.cause}:${period}:${part.grantId}`,
   }));
+}
+
+function min(one: PicoUsd, other: PicoUsd): PicoUsd {
+  return one < other ? one : other;
+}
+
+function max(one: PicoUsd, other: PicoUsd): PicoUsd {
+  return one > other ? one : other;
 }

@@ -1,4 +1,4 @@
-import { isClosedIn, rolledTo, usedIn, type BudgetRow } from './budget-rows.js';
+import { isClosedIn, owedIn, release, rolledTo, type BudgetRow } from './budget-rows.js';
 import {
   burnedIn,
   closeCredit,
@@ -209,12 +209,10 @@ export function closingTransfers(
  */
 export function closedRow(row: BudgetRow, period: string, releasedPicoUsd: PicoUsd): BudgetRow {
   const next = nextPeriod(period);
-  const rolled = rolledTo(row, next);
+  const credit = closeCredit(row.credit, period, next).state;
   return {
-    ...rolled,
-    credit: closeCredit(row.credit, period, next).state,
+    ...release({ ...rolledTo(row, next), credit }, releasedPicoUsd),
     closedThrough: period,
-    heldPicoUsd: rolled.heldPicoUsd === null ? null : rolled.heldPicoUsd - releasedPicoUsd,
   };
 }
 
@@ -223,7 +221,7 @@ export function isSamePeriod(before: BudgetRow, now: BudgetRow, period: string):
   return (
     before.closedThrough === now.closedThrough &&
     !isClosedIn(now, period) &&
-    usedIn(before, period) === usedIn(now, period) &&
+    owedIn(before, period) === owedIn(now, period) &&
     burnedIn(before.credit, period) === burnedIn(now.credit, period)
   );
 }

@@ -1,4 +1,13 @@
-import { coverOwed, isClosedIn, owedIn, spend, type BudgetRow, type Cover } from './budget-rows.js';
+import {
+  coverOwed,
+  isClosedIn,
+  owedIn,
+  spend,
+  viewOf,
+  type BudgetRow,
+  type Cover,
+} from './budget-rows.js';
+import { roomOf } from './budgets.js';
 import {
   burnDown,
   creditAccountOf,
@@ -7,6 +16,7 @@ import {
   unburn,
   withCorrected,
   withGrant,
+  withTakenFromHolds,
   type Grant,
   type GrantPart,
 } from './credits.js';
@@ -48,8 +58,12 @@ export interface CorrectionPlan {
 /**
  * Splits a late cost as its own period would have split it. While that period is open it burns its
  * credit and the rest is owed; after the close it takes the plan credit that the period left unused,
- * then promotional and prepaid credit, and the rest lands on the next invoice. An account without
- * pay-as-you-go never owes: then the rest is ours. Limits do not count.
+ * then promotional and prepaid credit, and the rest lands on the next invoice. Limits do not count.
+ *
+ * An account without pay-as-you-go never owes: the rest is ours, and so is what only credit could
+ * pay that open holds count on, because their requests must be able to pay. With pay-as-you-go the
+ * correction takes that credit too (what is owed beside usable credit would be wrong at this
+ * commit), and it is remembered, so that no request passes the limit for it.
  */
 export function planUpward(
   amountPicoUsd: PicoUsd,
@@ -69,14 +83,15 @@ export function planUpward(
   const landsIn = isClosed ? open.period : period;
   let grants = row.credit.grants;
   let ownCreditPicoUsd = 0n;
+  const free = row.isPayAsYouGo ? rest : availableIn(row, landsIn);
   if (isClosed) {
     take('promo_cost', min(rest, open.books.unusedPlanCreditPicoUsd));
     const others = grants.filter(({ kind }) => kind !== 'plan');
-    const { burns } = burnDown(rest, others, landsIn);
+    const { burns } = burnDown(min(rest, free), others, landsIn);
     grants = lessParts(grants, burns);
     for (const part of burns) takePart(part);
   } else {
-    const burnt = burnDown(rest, grants, period);
+    const burnt = burnDown(min(rest, free), grants, period);
     grants = burnt.grants;
     for (const part of burnt.burns) {
       takePart(part);
@@ -85,7 +100,8 @@ export function planUpward(
   }
   const owedPicoUsd = row.isPayAsYouGo ? rest : 0n;
   take(unbilled(subjectId, landsIn), owedPicoUsd);
-  const credit = { ...row.credit, grants };
+  const isCountedOn = row.isPayAsYouGo && (row.heldPicoUsd ?? 0n) > 0n;
+  const credit = withTakenFromHolds({ ...row.credit, grants }, isCountedOn ? takenOf(parts) : 0n);
   const absorbedPicoUsd = rest;
   take('absorbed_cost', absorbedPicoUsd);
   return {
@@ -147,6 +163,7 @@ export function planDownward(
     }
   }
   give('promo_cost', rest);
+  next = { ...next, credit: withTakenFromHolds(next.credit, -takenOf(parts)) };
   const covered = coverOwed(next);
   return {
     parts,
@@ -156,6 +173,20 @@ export function planDownward(
     covers: covered.covers,
     row: covered.row,
   };
+}
+
+/** What a period could still spend next to every open hold; at least 0. */
+function availableIn(row: BudgetRow, period: string): PicoUsd {
+  const available = roomOf(viewOf(row, period))?.availablePicoUsd ?? 0n;
+  return available > 0n ? available : 0n;
+}
+
+/** The part that is credit of grants. */
+function takenOf(parts: readonly CorrectionPart[]): PicoUsd {
+  return parts.reduce(
+    (sum, { grantId, amountPicoUsd }) => (grantId === null ? sum : sum + amountPicoUsd),
+    0n,
+  );
 }
 
 /** A grant gets back what was burned of it, also when it had been used up and forgotten. */

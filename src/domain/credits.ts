@@ -38,6 +38,11 @@ export interface CreditState {
    * settled cost, but it counts towards no limit.
    */
   readonly correctedPicoUsd: Readonly<Record<string, PicoUsd>>;
+  /**
+   * Credit that corrections took while open holds counted on it. What their requests then owe past
+   * the account's limit is owed by those corrections: a correction takes nobody past a limit.
+   */
+  readonly takenFromHoldsPicoUsd: PicoUsd;
 }
 
 /** Part of one grant: burned, or given back. */
@@ -61,6 +66,7 @@ export const NO_CREDIT: CreditState = {
   entitlements: [],
   grantedPicoUsd: {},
   correctedPicoUsd: {},
+  takenFromHoldsPicoUsd: 0n,
 };
 
 const PRIORITY: Readonly<Record<GrantKind, number>> = { plan: 10, promotional: 20, prepaid: 30 };
@@ -172,19 +178,6 @@ function burned(grant: Grant, period: string, amountPicoUsd: PicoUsd): Grant {
   };
 }
 
-/**
- * Takes from the grants without counting it as cost of a period: a correction that lands later than
- * the period it is about. Burns those usable in `period`, in their order.
- */
-export function takeFrom(
-  amountPicoUsd: PicoUsd,
-  grants: readonly Grant[],
-  period: string,
-): BurnDown {
-  const { burns, restPicoUsd } = burnDown(amountPicoUsd, grants, period);
-  return { grants: lessParts(grants, burns), burns, restPicoUsd };
-}
-
 /** The grants with parts taken off what remains of them. */
 export function lessParts(grants: readonly Grant[], parts: readonly GrantPart[]): readonly Grant[] {
   const taken = new Map(parts.map(({ grantId, amountPicoUsd }) => [grantId, amountPicoUsd]));
@@ -288,6 +281,7 @@ export function closeCredit(state: CreditState, period: string, next: string): C
       entitlements: entitlementsFrom(state.entitlements, next),
       grantedPicoUsd: after(state.grantedPicoUsd, period),
       correctedPicoUsd: after(state.correctedPicoUsd, period),
+      takenFromHoldsPicoUsd: state.takenFromHoldsPicoUsd,
     },
     expired,
     burned: burnedParts,
@@ -311,6 +305,13 @@ export function withCorrected(
   if (deltaPicoUsd === 0n) return state;
   const corrected = (state.correctedPicoUsd[period] ?? 0n) + deltaPicoUsd;
   return { ...state, correctedPicoUsd: { ...state.correctedPicoUsd, [period]: corrected } };
+}
+
+/** The state with more (or less, at least 0) of what corrections took while holds counted on it. */
+export function withTakenFromHolds(state: CreditState, deltaPicoUsd: PicoUsd): CreditState {
+  if (deltaPicoUsd === 0n) return state;
+  const taken = state.takenFromHoldsPicoUsd + deltaPicoUsd;
+  return { ...state, takenFromHoldsPicoUsd: taken > 0n ? taken : 0n };
 }
 
 /** Without the entries that no period from `period` on can need. */
@@ -348,6 +349,7 @@ interface StoredCredit {
   readonly entitlements: readonly { readonly from: string; readonly amountPicoUsd: string }[];
   readonly grantedPicoUsd: Readonly<Record<string, string>>;
   readonly correctedPicoUsd: Readonly<Record<string, string>>;
+  readonly takenFromHoldsPicoUsd?: string;
 }
 
 /** Reads what `creditText` wrote; null is an account without credit. */
@@ -371,6 +373,8 @@ export function parseCredit(text: string | null): CreditState {
     })),
     grantedPicoUsd: amountsOf(stored.grantedPicoUsd),
     correctedPicoUsd: amountsOf(stored.correctedPicoUsd),
+    // Credit that was stored before there was such a thing.
+    takenFromHoldsPicoUsd: BigInt(stored.takenFromHoldsPicoUsd ?? '0'),
   };
 }
 

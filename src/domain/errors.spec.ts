@@ -34,6 +34,12 @@ describe('errors', () => {
     expect(refusal('insufficient_funds', 'held', { shouldRetry: true }).shouldRetry).toBe(true);
   });
 
+  it('carry the estimated time of a model that loads beside the error, and nothing else there', () => {
+    const loading = refusal('model_loading', 'soon', { estimatedTimeS: 20.5, retryAfterS: 21 });
+    expect(errorBody(loading)).toMatchObject({ estimated_time: 20.5, error: { details: null } });
+    expect(Object.keys(errorBody(refusal('overloaded', 'full')))).toEqual(['error']);
+  });
+
   it('are one shape in every body', () => {
     const error = new TollgateError(refusal('invalid_request', 'no', { param: 'n' }));
     expect(errorBody(error.refusal)).toEqual({

@@ -68,6 +68,8 @@ export interface RefusalParts {
   readonly retryAfterS?: number | null;
   /** `x-should-retry`; null: no header, the client decides by the status. */
   readonly shouldRetry?: boolean | null;
+  /** `estimated_time`, beside `error`: seconds until a model is loaded, as the provider says. */
+  readonly estimatedTimeS?: number | null;
 }
 
 /** An error answer of ours as a plain value: an expected outcome that HTTP only has to write down. */
@@ -78,6 +80,7 @@ export interface Refusal {
   readonly details: DetailValue;
   readonly retryAfterS: number | null;
   readonly shouldRetry: boolean | null;
+  readonly estimatedTimeS: number | null;
 }
 
 /** Codes whose repetition is never worth a try, whatever else is known. */
@@ -105,6 +108,7 @@ export function refusal(code: ErrorCode, message: string, parts: RefusalParts = 
     details: parts.details ?? null,
     retryAfterS,
     shouldRetry: parts.shouldRetry ?? (isFinal ? false : null),
+    estimatedTimeS: parts.estimatedTimeS ?? null,
   };
 }
 
@@ -117,10 +121,16 @@ export interface ErrorBody {
     readonly code: ErrorCode;
     readonly details: DetailValue;
   };
+  /** Where Hugging Face's clients look for it; only on `model_loading`. */
+  readonly estimated_time?: number;
 }
 
-export function errorBody({ code, message, param, details }: Refusal): ErrorBody {
-  return { error: { message, type: errorType(code), param, code, details } };
+export function errorBody(refused: Refusal): ErrorBody {
+  const { code, message, param, details, estimatedTimeS } = refused;
+  return {
+    error: { message, type: errorType(code), param, code, details },
+    ...(estimatedTimeS === null ? {} : { estimated_time: estimatedTimeS }),
+  };
 }
 
 /** A refusal on its way up from where no return value can carry it. Never for broken promises. */

@@ -43,6 +43,18 @@ export interface Route {
   readonly isExternal: boolean;
 }
 
+/** What an account decided about providers. */
+export interface AccountRouting {
+  /** For a model without a suffix; null: as everybody's. */
+  readonly default: 'fastest' | 'cheapest' | 'preferred' | null;
+  /** Provider slugs, best first. */
+  readonly preferred: readonly string[];
+  /** Providers that none of its requests may go to. */
+  readonly disabled: ReadonlySet<string>;
+  /** Providers that it has a key of its own for. */
+  readonly ownKeys: ReadonlySet<string>;
+}
+
 export type Resolution =
   | {
       readonly kind: 'routes';

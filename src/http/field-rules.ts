@@ -21,6 +21,11 @@ const RESERVED_SLUGS: ReadonlySet<unknown> = new Set([
   'auth',
 ]);
 
+/** Whether a slug collides with a path of ours. */
+export function isReservedSlug(slug: string): boolean {
+  return RESERVED_SLUGS.has(slug);
+}
+
 /** A slug that does not collide with a path of ours. */
 export function NotReserved(): PropertyDecorator {
   return rule('notReserved', 'is reserved: choose another', (value) => !RESERVED_SLUGS.has(value));

@@ -103,6 +103,12 @@ export class MetricsService {
     help: 'What events, budgets and ledger differed by in the last daily control; must be 0.',
     registers: [this.registry],
   });
+  readonly catalogueSyncs = new Counter({
+    name: 'tollgate_catalogue_syncs_total',
+    help: 'Catalogues asked for by this process, by upstream and what came of it.',
+    labelNames: ['upstream', 'result'] as const,
+    registers: [this.registry],
+  });
   readonly alarms = new Counter({
     name: 'tollgate_operator_alarms_total',
     help: 'Things an operator must look at, by kind.',

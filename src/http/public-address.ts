@@ -54,3 +54,13 @@ export function isPublicAddress(address: string): boolean {
 export function hostOf(url: URL): string {
   return url.hostname.toLowerCase().replace(/^\[(.*)\]$/, '$1');
 }
+
+/**
+ * Whether a host is private without being looked up: an address that is not public, or a name of
+ * this machine. For an early word; what a name stands for is judged at every connect.
+ */
+export function isPrivateHost(host: string): boolean {
+  if (isIP(host) !== 0) return !isPublicAddress(host);
+  const name = host.replace(/\.$/, '');
+  return name === 'localhost' || name.endsWith('.localhost');
+}

@@ -13,6 +13,7 @@ function identity(tokenId: string, accountId = 'account', expiresAt: Date | null
     plan: 'pro',
     requestsPerMinute: null,
     accountRates: { requestsPerMinute: null, requestsPerDay: null },
+    routing: null,
     expiresAt,
     memberships: new Map(),
   };

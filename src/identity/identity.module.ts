@@ -23,6 +23,10 @@ import { MembersService } from './members.service.js';
 import { OrganizationsController } from './organizations.controller.js';
 import { OrganizationsRepository } from './organizations.repository.js';
 import { OrganizationsService } from './organizations.service.js';
+import { ProcessLoadsRepository } from './process-loads.repository.js';
+import { ProcessLoadsService } from './process-loads.service.js';
+import { ServerlessAllowanceRepository } from './serverless-allowance.repository.js';
+import { ServerlessAllowanceService } from './serverless-allowance.service.js';
 import { TokensController } from './tokens.controller.js';
 import { TokensRepository } from './tokens.repository.js';
 import { TokensService } from './tokens.service.js';
@@ -65,6 +69,10 @@ import { UsersService } from './users.service.js';
     AuditService,
     LiveProcessesRepository,
     LiveProcessesService,
+    ProcessLoadsRepository,
+    ProcessLoadsService,
+    ServerlessAllowanceRepository,
+    ServerlessAllowanceService,
   ],
   exports: [
     AdminToken,
@@ -76,6 +84,8 @@ import { UsersService } from './users.service.js';
     UsersService,
     MembersService,
     TokensService,
+    ProcessLoadsService,
+    ServerlessAllowanceService,
   ],
 })
 export class IdentityModule {}

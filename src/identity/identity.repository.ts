@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DatabaseService } from '../database/database.service.js';
+import type { AccountRouting } from '../domain/routing.js';
 import { SCOPES, type Scope } from '../http/caller.js';
 import type { Identity, Payer } from './identity.js';
 
@@ -19,7 +20,34 @@ interface PayerRecord {
   readonly plan: string;
   readonly account_requests_per_minute: number | null;
   readonly account_requests_per_day: number | null;
+  readonly routing: RoutingRecord | null;
+  readonly providers: readonly ProviderRecord[] | null;
 }
+
+interface RoutingRecord {
+  readonly default: string | null;
+  readonly preferred: readonly string[];
+}
+
+interface ProviderRecord {
+  readonly provider: string;
+  readonly is_enabled: boolean;
+  readonly has_key: boolean;
+}
+
+/** What an account decided about providers, as two columns of JSON. */
+function routingOf(accountId: string): { readonly routing: string; readonly providers: string } {
+  return {
+    routing: `(SELECT jsonb_build_object('default', r.default_policy, 'preferred', r.preferred)
+      FROM account_routing r WHERE r.account_id = ${accountId})`,
+    providers: `(SELECT jsonb_agg(jsonb_build_object('provider', p.provider, 'is_enabled', p.is_enabled,
+        'has_key', p.api_key IS NOT NULL))
+      FROM account_providers p WHERE p.account_id = ${accountId})`,
+  };
+}
+
+const OWN = routingOf('a.id');
+const MEMBERS = routingOf('o.id');
 
 /** Tokens as the hot path needs them. */
 @Injectable()
@@ -32,10 +60,11 @@ export class IdentityRepository {
       `SELECT t.id::text AS token_id, t.account_id::text, a.slug, t.member_id::text, t.scopes, a.plan,
          t.requests_per_minute, t.expires_at,
          a.requests_per_minute AS account_requests_per_minute, a.requests_per_day AS account_requests_per_day,
-         a.user_id::text,
+         a.user_id::text, ${OWN.routing} AS routing, ${OWN.providers} AS providers,
          (SELECT jsonb_agg(jsonb_build_object(
             'account_id', o.id, 'slug', o.slug, 'member_id', own.id, 'plan', o.plan,
-            'account_requests_per_minute', o.requests_per_minute, 'account_requests_per_day', o.requests_per_day))
+            'account_requests_per_minute', o.requests_per_minute, 'account_requests_per_day', o.requests_per_day,
+            'routing', ${MEMBERS.routing}, 'providers', ${MEMBERS.providers}))
           FROM members own JOIN accounts o ON o.id = own.account_id
           WHERE own.user_id = a.user_id AND own.removed_at IS NULL) AS memberships
        FROM tokens t
@@ -88,5 +117,23 @@ function payerOf(record: PayerRecord): Payer {
       requestsPerMinute: record.account_requests_per_minute,
       requestsPerDay: record.account_requests_per_day,
     },
+    routing: accountRoutingOf(record),
   };
+}
+
+const POLICIES = ['fastest', 'cheapest', 'preferred'] as const;
+
+function accountRoutingOf({ routing, providers }: PayerRecord): AccountRouting | null {
+  if (routing === null && providers === null) return null;
+  const decided = providers ?? [];
+  return {
+    default: POLICIES.find((policy) => policy === routing?.default) ?? null,
+    preferred: routing?.preferred ?? [],
+    disabled: slugsOf(decided.filter(({ is_enabled }) => !is_enabled)),
+    ownKeys: slugsOf(decided.filter(({ has_key }) => has_key)),
+  };
+}
+
+function slugsOf(providers: readonly ProviderRecord[]): ReadonlySet<string> {
+  return new Set(providers.map(({ provider }) => provider));
 }

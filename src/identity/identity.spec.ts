@@ -9,6 +9,7 @@ function payer(slug: string, memberId: string | null): Payer {
     memberId,
     plan: 'team',
     accountRates: { requestsPerMinute: slug.length, requestsPerDay: null },
+    routing: null,
   };
 }
 

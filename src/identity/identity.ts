@@ -1,3 +1,4 @@
+import type { AccountRouting } from '../domain/routing.js';
 import type { Scope } from '../http/caller.js';
 
 /** Requests that an account may make; null: no limit, 0: none at all. */
@@ -16,6 +17,8 @@ export interface Payer {
   readonly plan: string;
   /** Of the account that pays. */
   readonly accountRates: AccountRates;
+  /** What it decided about providers; null: nothing. */
+  readonly routing: AccountRouting | null;
 }
 
 /** What a token stands for; what the hot path needs, in memory. */

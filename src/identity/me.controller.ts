@@ -13,6 +13,7 @@ import { notFound } from './account-access.js';
 import { AccountsService } from './accounts.service.js';
 import { CallerGuard } from './caller.guard.js';
 import { OrganizationView, viewOfOrganization } from './organizations.dto.js';
+import { ServerlessAllowanceService } from './serverless-allowance.service.js';
 import { TokenView, viewOfToken } from './tokens.dto.js';
 import { TokensService } from './tokens.service.js';
 import { UserView, viewOfUser } from './users.dto.js';
@@ -22,6 +23,17 @@ class OperatorView {
   kind!: 'operator';
 }
 
+class ServerlessView {
+  @ApiProperty({ description: 'Calls of the serverless tier a UTC day; it follows load' })
+  limit!: number;
+  @ApiProperty({ description: 'Calls of today' })
+  used!: number;
+  @ApiProperty()
+  remaining!: number;
+  @ApiProperty({ format: 'date-time', description: 'The next UTC midnight' })
+  resetsAt!: string;
+}
+
 class TokenCallerView {
   @ApiProperty({ enum: ['token'] })
   kind!: 'token';
@@ -29,6 +41,8 @@ class TokenCallerView {
   token!: TokenView;
   @ApiProperty({ type: OrganizationView })
   organization!: OrganizationView;
+  @ApiProperty({ type: ServerlessView })
+  serverless!: ServerlessView;
 }
 
 class UserTokenCallerView {
@@ -38,6 +52,8 @@ class UserTokenCallerView {
   token!: TokenView;
   @ApiProperty({ type: UserView })
   user!: UserView;
+  @ApiProperty({ type: ServerlessView })
+  serverless!: ServerlessView;
 }
 
 type MeView = Plain<OperatorView> | Plain<TokenCallerView> | Plain<UserTokenCallerView>;
@@ -50,6 +66,7 @@ export class MeController {
   constructor(
     private readonly tokens: TokensService,
     private readonly accounts: AccountsService,
+    private readonly serverless: ServerlessAllowanceService,
   ) {}
 
   @Get()
@@ -66,7 +83,9 @@ export class MeController {
     const account = await this.accounts.find(caller.accountId);
     const token = await this.tokens.find(caller.tokenId);
     if (token === null || account === null) throw notFound('token');
-    const common = { kind: 'token', token: viewOfToken(token) } as const;
+    const allowance = await this.serverless.standing(account.id, account.plan);
+    const serverless = { ...allowance, resetsAt: allowance.resetsAt.toISOString() };
+    const common = { kind: 'token', token: viewOfToken(token), serverless } as const;
     return account.kind === 'user'
       ? { ...common, user: viewOfUser(account) }
       : { ...common, organization: viewOfOrganization(account) };

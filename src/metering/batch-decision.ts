@@ -2,10 +2,11 @@ import { admitBatch, type Refused } from '../domain/admission.js';
 import {
   coverOwed,
   isClosedIn,
+  owedIn,
   rolledTo,
+  settleOwed,
   spend,
   topUp,
-  usedIn,
   viewOf,
   type BudgetRow,
   type NewGrant,
@@ -264,7 +265,7 @@ function takeBack(settlement: Settlement, book: BatchBook): EndedEvent {
   const { event, ending, chargedBeforePicoUsd } = settlement;
   const { accountId, period } = event;
   const row = book.row(accountId);
-  const owed = usedIn(row, period);
+  const owed = owedIn(row, period);
   const fromOwed = owed < chargedBeforePicoUsd ? owed : chargedBeforePicoUsd;
   const { grants, burns, restPicoUsd } = unburn(
     chargedBeforePicoUsd - fromOwed,
@@ -327,13 +328,17 @@ function spendInScope(
   book: BatchBook,
   event: OpenEventRef,
   releasedPicoUsd: PicoUsd,
-  payAsYouGoPicoUsd: PicoUsd,
+  owedPicoUsd: PicoUsd,
   chargedPicoUsd: PicoUsd,
 ): void {
   if (releasedPicoUsd === 0n && chargedPicoUsd === 0n) return;
   for (const subjectId of subjectsOf(event)) {
-    const used = subjectId === event.accountId ? payAsYouGoPicoUsd : chargedPicoUsd;
-    book.set(spend(book.row(subjectId), event.period, releasedPicoUsd, used));
+    const row = book.row(subjectId);
+    book.set(
+      subjectId === event.accountId
+        ? settleOwed(row, event.period, releasedPicoUsd, owedPicoUsd)
+        : spend(row, event.period, releasedPicoUsd, chargedPicoUsd),
+    );
   }
 }
 

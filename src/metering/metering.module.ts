@@ -12,6 +12,8 @@ import { BudgetWatch } from './budget-watch.js';
 import { GroupCommitJournal } from './group-commit.js';
 import { Journal } from './journal.js';
 import { JournalRepository } from './journal.repository.js';
+import { MediaJobsRepository } from './media-jobs.repository.js';
+import { MediaJobsService } from './media-jobs.service.js';
 import { OWNER_ID } from './owner.js';
 import { OwnersRepository } from './owners.repository.js';
 import { SweeperService } from './sweeper.service.js';
@@ -21,6 +23,8 @@ import { SweeperService } from './sweeper.service.js';
   providers: [
     BudgetWatch,
     JournalRepository,
+    MediaJobsRepository,
+    MediaJobsService,
     OwnersRepository,
     SweeperService,
     { provide: OWNER_ID, useFactory: () => uuidv7() },
@@ -30,7 +34,7 @@ import { SweeperService } from './sweeper.service.js';
       useFactory: createJournal,
     },
   ],
-  exports: [BudgetWatch, Journal],
+  exports: [BudgetWatch, Journal, MediaJobsService],
 })
 export class MeteringModule {}
 

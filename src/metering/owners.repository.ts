@@ -46,17 +46,21 @@ export class OwnersRepository {
     return records.map(({ id }) => id);
   }
 
-  /** Up to `limit` open events of an owner, in order of id, after `afterId`. */
-  async openEventsOf(
-    ownerId: string,
-    afterId: string,
-    limit: number,
-  ): Promise<readonly OpenEventRef[]> {
+  /**
+   * Takes over up to `limit` open events of an owner that died. Who has an event may end it: a
+   * process that was only taken for dead can no longer hand it to a job, nor does this take what it
+   * had handed over.
+   */
+  async takeOver(ownerId: string, heirId: string, limit: number): Promise<readonly OpenEventRef[]> {
     const records = await this.database.prisma.$queryRawUnsafe<OpenRecord[]>(
-      `SELECT id::text, account_id::text, member_id::text, token_id::text, upstream, period::text, hold_pico_usd, idempotency_key
-       FROM open_events WHERE owner_id = $1::uuid AND id > $2::uuid ORDER BY id LIMIT $3::int`,
+      `WITH left_behind AS MATERIALIZED (
+         SELECT id FROM open_events WHERE owner_id = $1::uuid ORDER BY id LIMIT $3::int FOR UPDATE
+       )
+       UPDATE open_events o SET owner_id = $2::uuid FROM left_behind l WHERE o.id = l.id
+       RETURNING o.id::text, o.account_id::text, o.member_id::text, o.token_id::text, o.upstream, o.period::text,
+         o.hold_pico_usd, o.idempotency_key`,
       ownerId,
-      afterId,
+      heirId,
       limit,
     );
     return records.map((record) => ({

@@ -5,6 +5,7 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { uuidv7 } from 'uuidv7';
 import { Clock } from '../config/clock.js';
 import { DatabaseService } from '../database/database.service.js';
 import { SessionLock } from '../database/session-lock.js';
@@ -23,7 +24,6 @@ export const STALE_MS = 5000;
 /** How long a stopping process waits for its last commits. */
 const IDLE_MAX_MS = 10_000;
 const PRUNE_EVERY_BEATS = 60;
-const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Keeps this process known as the owner of its holds, and releases the holds of owners that died:
@@ -103,18 +103,19 @@ export class SweeperService implements OnApplicationBootstrap, OnApplicationShut
   private async sweep(ownerId: string): Promise<number> {
     let released = 0;
     if (ownerId === this.ownerId) return released;
+    // Under an id that no process has: what is taken over and not ended is swept once more.
+    const heirId = uuidv7();
     await this.lock.whileHolding(ownerId, async () => {
-      let after = NIL_UUID;
-      for (;;) {
-        const events = await this.owners.openEventsOf(ownerId, after, BATCH_MAX);
-        const last = events.at(-1);
-        if (last === undefined) break;
-        await Promise.all(
-          events.map((event) => this.journal.settle(event, RELEASED_UNSENT).receipt),
-        );
-        released += events.length;
-        after = last.id;
-      }
+      await this.lock.whileHolding(heirId, async () => {
+        for (;;) {
+          const events = await this.owners.takeOver(ownerId, heirId, BATCH_MAX);
+          if (events.length === 0) break;
+          await Promise.all(
+            events.map((event) => this.journal.settle(event, RELEASED_UNSENT).receipt),
+          );
+          released += events.length;
+        }
+      });
       await this.owners.forget(ownerId);
       if (released > 0)
         this.logger.warn({ ownerId, released }, 'released the holds of a process that died');

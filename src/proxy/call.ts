@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { PriceRow } from '../domain/pricing.js';
-import type { Quantities } from '../domain/usage.js';
+import type { MediaRequestFacts } from '../domain/media.js';
 import type { Identity } from '../identity/identity.js';
 import type { AdmittedEvent, Attempt } from '../metering/journal.js';
 import type { Route } from '../catalog/catalog.js';
@@ -23,8 +23,10 @@ export interface RoutedRequest {
   readonly facts: ChatRequestFacts;
   readonly model: string;
   readonly routes: readonly Route[];
-  /** Quantities that the request states, in units other than tokens. */
-  readonly stated: Quantities;
+  /** What it says about media that it asks for or brings. */
+  readonly media: MediaRequestFacts;
+  /** UTF-8 bytes of its text, for an estimate where no usage is reported. */
+  readonly textBytes: number;
   /** Behind the path at the upstream: empty, or from the `?` on. */
   readonly query: string;
 }

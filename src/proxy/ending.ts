@@ -40,7 +40,7 @@ export function rateCall(
     usage: reading.usage,
     hasContent: reading.hasContent,
     contentBytes: reading.contentBytes,
-    inputTextBytes: routed.facts.textBytes,
+    inputTextBytes: routed.textBytes,
     holdPicoUsd: event.holdPicoUsd,
     rows,
   });

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Route } from '../catalog/catalog.js';
-import type { Refusal } from '../domain/errors.js';
+import { TollgateError, type Refusal } from '../domain/errors.js';
 import { refOf, type EventOutcome } from '../metering/journal.js';
 import type { MaxOutputField } from './body/chat-request.js';
 import { editBody } from './body/edit-body.js';
@@ -33,6 +33,7 @@ import {
   type ExchangeStart,
   type UpstreamFailure,
 } from './upstream-exchange.js';
+import type { Upstream } from './upstreams.js';
 
 interface AttemptPlan {
   readonly route: Route;
@@ -119,10 +120,11 @@ export class Forwarding {
     return this.needsText(plan, head.status) ? this.readError(answered) : this.relay(answered);
   }
 
-  private start(plan: AttemptPlan, exchange: UpstreamExchange): Promise<ExchangeStart> {
+  private async start(plan: AttemptPlan, exchange: UpstreamExchange): Promise<ExchangeStart> {
     const { call, routed } = this;
     const { route } = plan;
-    const upstream = this.parts.upstreams.named(route.upstream);
+    const upstream = this.upstreamOf(route);
+    if (upstream === null) return GONE;
     const body = this.bodyFor(plan);
     return exchange.start(upstream.dispatcher, {
       method: 'POST',
@@ -135,6 +137,22 @@ export class Forwarding {
       headersTimeout: upstream.headersTimeoutMs,
       bodyTimeout: upstream.idleTimeoutMs,
     });
+  }
+
+  /** Null: it was taken away since the route was chosen, or its key cannot be opened. */
+  private upstreamOf({ upstream, isExternal }: Route): Upstream | null {
+    const { parts, call, routed } = this;
+    try {
+      return parts.upstreams.named(upstream, isExternal ? routed.identity.accountId : null);
+    } catch (error) {
+      if (!(error instanceof TollgateError)) throw error;
+      parts.metrics.alarms.inc({ kind: 'upstream_gone' });
+      parts.logger.error(
+        { err: error, requestId: call.id, upstream },
+        'an upstream cannot be used',
+      );
+      return null;
+    }
   }
 
   /** An error that may be about our key, or about what we put into the body. */
@@ -415,6 +433,13 @@ export class Forwarding {
   }
 }
 
+/** There is nobody to call. */
+const GONE: ExchangeStart = {
+  kind: 'failed',
+  failure: 'unreachable',
+  isReusedConnection: false,
+  message: 'the upstream is no longer configured',
+};
 const NOTHING_DROPPED: readonly string[] = [];
 
 /** The answer had begun well: its attempt was recorded before it broke. */

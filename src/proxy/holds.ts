@@ -1,6 +1,7 @@
 import type { Route } from '../catalog/catalog.js';
 import type { Config } from '../config/config.js';
 import { holdRequestOf, type HoldRequest } from '../domain/admission.js';
+import { statedQuantities } from '../domain/media.js';
 import {
   HOLD_CONSTANTS,
   worstCaseOf,
@@ -23,7 +24,7 @@ export class Holds {
     };
   }
 
-  of({ endpoint, facts, routes, stated }: RoutedRequest): HoldRequest {
+  of({ endpoint, facts, routes, media }: RoutedRequest): HoldRequest {
     const { output } = endpoint;
     return holdRequestOf(
       worstCaseOf(
@@ -34,7 +35,7 @@ export class Holds {
           callerMaxOutputTokens:
             output.kind === 'fixed' ? output.tokens : facts.callerMaxOutputTokens,
           routes: endpoint.isCharged ? this.pricedRoutesOf(routes) : FREE,
-          stated,
+          stated: statedQuantities(endpoint.task, media, this.constants),
         },
         this.constants,
       ),

@@ -25,6 +25,7 @@ function identityWith(
     accountId: 'account-id',
     requestsPerMinute,
     accountRates: { requestsPerMinute: accountPerMinute, requestsPerDay: accountPerDay },
+    routing: null,
   } as Identity;
 }
 
@@ -121,6 +122,28 @@ describe('the headers', () => {
     expect(rateHeaders(states, NOON + 60_000).rateLimit).toBe(
       '"minute";r=5;t=42, "day";r=2;t=43122',
     );
+  });
+});
+
+describe('the allowance of the serverless tier in the headers', () => {
+  const serverless = stateOf('account', 'day', 1000, 999);
+
+  it('is the limit of the day where there is no other', () => {
+    expect(rateHeaders([], NOON, serverless)).toEqual({
+      rateLimit: '"day";r=999;t=43182',
+      policy: '"day";q=1000;w=86400',
+    });
+    expect(rateHeaders([stateOf('token', 'minute', 60, 59)], NOON, serverless)).toEqual({
+      rateLimit: '"minute";r=59;t=42, "day";r=999;t=43182',
+      policy: '"minute";q=60;w=60, "day";q=1000;w=86400',
+    });
+  });
+
+  it('stands by its own name beside a limit of requests a day, and hides none', () => {
+    expect(rateHeaders([stateOf('account', 'day', 50, 7)], NOON, serverless)).toEqual({
+      rateLimit: '"day";r=7;t=43182, "serverless";r=999;t=43182',
+      policy: '"day";q=50;w=86400, "serverless";q=1000;w=86400',
+    });
   });
 });
 

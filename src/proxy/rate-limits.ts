@@ -66,22 +66,35 @@ export function shareOf(max: number, processes: number): number {
 /**
  * `RateLimit` and `RateLimit-Policy` as of now: one entry a window, the limit with the least left.
  * An answer may take longer than its window: then the next one is shown, unused.
+ *
+ * @param serverless the allowance of the serverless tier, which is a limit of its own: of the day,
+ *   and `serverless` beside a day's limit of requests.
  */
 export function rateHeaders(
   states: readonly RateState[],
   nowMs: number,
+  serverless: RateState | null = null,
 ): { readonly rateLimit: string; readonly policy: string } {
   const current = states.map((state) => asOf(state, nowMs));
-  const entries = WINDOWS.flatMap((window) => {
-    const [first, ...others] = current.filter(({ limit }) => limit.window === window);
-    return first === undefined ? [] : [others.reduce(tighter, first)];
-  });
+  const entries: { readonly name: string; readonly state: RateState }[] = WINDOWS.flatMap(
+    (name) => {
+      const [first, ...others] = current.filter(({ limit }) => limit.window === name);
+      return first === undefined ? [] : [{ name, state: others.reduce(tighter, first) }];
+    },
+  );
+  if (serverless !== null) {
+    const isNamed = entries.some(({ name }) => name === serverless.limit.window);
+    entries.push({
+      name: isNamed ? 'serverless' : serverless.limit.window,
+      state: asOf(serverless, nowMs),
+    });
+  }
   return {
     rateLimit: entries
-      .map((state) => `"${state.limit.window}";r=${state.remaining};t=${secondsLeft(state, nowMs)}`)
+      .map(({ name, state }) => `"${name}";r=${state.remaining};t=${secondsLeft(state, nowMs)}`)
       .join(', '),
     policy: entries
-      .map(({ limit }) => `"${limit.window}";q=${limit.max};w=${WINDOW_S[limit.window]}`)
+      .map(({ name, state: { limit } }) => `"${name}";q=${limit.max};w=${WINDOW_S[limit.window]}`)
       .join(', '),
   };
 }

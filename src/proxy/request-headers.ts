@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { UpstreamKind } from '../catalog/provider-routes.js';
 import { refusal, type Refusal } from '../domain/errors.js';
+import type { Upstream } from './upstreams.js';
 
 /** What of a caller's headers may reach an upstream of any kind. */
 const FORWARDED: readonly string[] = [
@@ -15,8 +17,16 @@ const FORWARDED: readonly string[] = [
   'x-wait-for-model',
   'x-use-cache',
 ];
-/** To the Hugging Face router only. */
+/** What else, by the kind of the upstream: a router that tags sessions. */
 const FORWARDED_TO_ROUTER: readonly string[] = ['x-hf-session-id'];
+const NOTHING_ELSE: readonly string[] = [];
+const FORWARDED_BY_KIND: Readonly<Record<UpstreamKind, readonly string[]>> = {
+  huggingface_router: FORWARDED_TO_ROUTER,
+  openai_router: FORWARDED_TO_ROUTER,
+  openai_compatible: NOTHING_ELSE,
+  fal: NOTHING_ELSE,
+  replicate: NOTHING_ELSE,
+};
 
 const SESSION_ID_MAX = 256;
 const CLIENT_REQUEST_ID_MAX = 256;
@@ -84,17 +94,18 @@ export function readMarks(headers: IncomingHttpHeaders): RequestMarks | Refusal 
 export function upstreamHeaders(
   headers: IncomingHttpHeaders,
   secret: string,
-  upstream: { readonly apiKey: string | null; readonly billTo: string | null },
+  upstream: Pick<Upstream, 'kind' | 'authScheme' | 'apiKey' | 'billTo'>,
 ): Record<string, string> {
   const forwarded: Record<string, string> = {};
-  for (const names of [FORWARDED, FORWARDED_TO_ROUTER]) {
+  for (const names of [FORWARDED, FORWARDED_BY_KIND[upstream.kind]]) {
     for (const name of names) {
       const value = headers[name];
       if (typeof value === 'string' && !value.includes(secret)) forwarded[name] = value;
     }
   }
   forwarded['accept-encoding'] = 'identity';
-  if (upstream.apiKey !== null) forwarded['authorization'] = `Bearer ${upstream.apiKey}`;
+  if (upstream.apiKey !== null)
+    forwarded['authorization'] = `${upstream.authScheme} ${upstream.apiKey}`;
   if (upstream.billTo !== null) forwarded['x-hf-bill-to'] = upstream.billTo;
   return forwarded;
 }

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.js';
 import { refusal, type Refusal } from '../domain/errors.js';
 import type { Identity } from '../identity/identity.js';
 import { readChatRequest } from './body/chat-request.js';
+import { readMediaRequest } from './body/media-request.js';
 import type { BufferBudget } from './buffer-budget.js';
 import type { Call, RoutedRequest } from './call.js';
 import { readBody } from './read-body.js';
@@ -51,6 +52,8 @@ export class RequestReader {
         { param: 'background' },
       );
     }
+    const media = readMediaRequest(reading.body, facts, endpoint.task);
+    if (!media.ok) return refusal(media.code, media.message, { param: media.field });
     const resolution = this.catalog.resolve(facts.model ?? '', call.createdAt);
     if (resolution.kind === 'not_supported') return refusals.notSupported(resolution);
     return {
@@ -60,7 +63,8 @@ export class RequestReader {
       facts,
       model: resolution.model,
       routes: resolution.routes,
-      stated: {},
+      media: media.media,
+      textBytes: media.textBytes,
       query: endpoint.keepsQuery ? queryOf(request.url ?? '') : '',
     };
   }

@@ -1,25 +1,21 @@
-import { Agent, request } from 'undici';
+import { Agent } from 'undici';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '../../simulator/server.js';
-import { ROUND_PRICES } from '../../simulator/special-models.js';
 import { Operator } from '../faults/operator.js';
 import { freshDatabase, withoutCredit, type TestDatabase } from '../support/database.js';
-import { ADMIN_TOKEN, startService, type TestService } from '../support/service.js';
+import {
+  MAX_TOKENS,
+  send,
+  startReplicas,
+  usd,
+  type Answer,
+  type Replicas,
+} from './race-fixture.js';
 
 const AT_ONCE = 500;
 const FITTING = 50;
-const MAX_TOKENS = 200;
 /** At USD 2.00 per million. */
 const SIXTEEN_TOKENS_PICO_USD = 32_000_000n;
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Record<string, string | string[] | undefined>;
-  readonly body: {
-    readonly error?: { readonly code: string; readonly details: Record<string, unknown> };
-    readonly usage?: { readonly completion_tokens: number };
-  };
-}
 
 let simulator: Simulator;
 const agent = new Agent({ connections: AT_ONCE, pipelining: 1 });
@@ -33,22 +29,19 @@ afterAll(async () => {
   await simulator.close();
 });
 
-describe.each([1, 2])('%i process(es) on one database', (processes) => {
+describe.each([1, 2])('%i process(es) on one database', (count) => {
   let database: TestDatabase;
-  let services: TestService[];
+  let replicas: Replicas;
   let operator: Operator;
 
   beforeEach(async () => {
     database = await freshDatabase();
-    services = [];
-    for (let index = 0; index < processes; index += 1) {
-      services.push(await startService({ UPSTREAM_BASE_URL: simulator.url }, database));
-    }
-    operator = new Operator(services[0]!.url, ADMIN_TOKEN);
+    replicas = await startReplicas(count, simulator.url, database);
+    operator = new Operator(replicas.urls[0]!, replicas.adminToken);
   });
 
   afterEach(async () => {
-    for (const service of services) await service.close();
+    await replicas.close();
     await database.drop();
   });
 
@@ -61,7 +54,7 @@ describe.each([1, 2])('%i process(es) on one database', (processes) => {
 
       const watch = watchBudget(scope, limitPicoUsd);
       // Slow enough that every admission is decided while the first ones still hold.
-      const answers = await sendMany(token, AT_ONCE, 3000);
+      const answers = await sendMany(token, AT_ONCE, 6000);
       const { worstPicoUsd, mostOpen } = await watch.end();
 
       const accepted = answers.filter(({ status }) => status === 200);
@@ -138,27 +131,12 @@ describe.each([1, 2])('%i process(es) on one database', (processes) => {
   }
 
   /** All at once, over the processes in turn. */
-  async function sendMany(token: string, count: number, delayMs: number): Promise<Answer[]> {
-    const send = async (index: number): Promise<Answer> => {
-      const service = services[index % services.length]!;
-      // The same length every time: the worst case counts bytes.
-      const delay = String(delayMs).padStart(5, '0');
-      const answer = await request(`${service.url}/v1/chat/completions`, {
-        dispatcher: agent,
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-        body: JSON.stringify({
-          model: `${ROUND_PRICES}:together`,
-          max_tokens: MAX_TOKENS,
-          messages: [
-            { role: 'user', content: `[[sim output=${MAX_TOKENS} reasoning=0 delay=${delay}]]` },
-          ],
-        }),
-      });
-      const body = (await answer.body.json()) as Answer['body'];
-      return { status: answer.statusCode, headers: answer.headers, body };
-    };
-    return await Promise.all(Array.from({ length: count }, (_, index) => send(index)));
+  async function sendMany(token: string, many: number, delayMs: number): Promise<Answer[]> {
+    const { urls } = replicas;
+    const ask = { token, delayMs, outputTokens: MAX_TOKENS, tag: 'crowd' };
+    return await Promise.all(
+      Array.from({ length: many }, (_, index) => send(agent, urls[index % urls.length]!, ask)),
+    );
   }
 
   async function budgetOf(scope: string): Promise<{ used: string; held: string }[]> {
@@ -212,9 +190,3 @@ describe.each([1, 2])('%i process(es) on one database', (processes) => {
     return Number(row!.count);
   }
 });
-
-/** 1234567n -> '0.000001234567' */
-function usd(picoUsd: bigint): string {
-  const digits = picoUsd.toString().padStart(13, '0');
-  return `${digits.slice(0, -12)}.${digits.slice(-12)}`;
-}

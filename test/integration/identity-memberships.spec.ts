@@ -71,6 +71,7 @@ describe("the memberships of a user's own token", () => {
       memberId: null,
       plan: 'pro',
       accountRates: { requestsPerMinute: null, requestsPerDay: null },
+      routing: null,
     });
     expect(identity.memberships).toEqual(
       new Map([
@@ -82,6 +83,7 @@ describe("the memberships of a user's own token", () => {
             memberId: members[0],
             plan: 'team',
             accountRates: { requestsPerMinute: 60, requestsPerDay: 1000 },
+            routing: null,
           },
         ],
         [
@@ -92,6 +94,7 @@ describe("the memberships of a user's own token", () => {
             memberId: members[1],
             plan: 'pro',
             accountRates: { requestsPerMinute: null, requestsPerDay: null },
+            routing: null,
           },
         ],
       ]),

@@ -192,6 +192,16 @@ function checkBudgets(findings: Findings, model: Model, account: ModelAccount, b
       used(monthBefore(budget.period)),
     );
   }
+  const own = budgetOf(books, account.id);
+  if (!account.areLimitsChanged && account.limit !== null && account.isPayAsYouGo) {
+    for (const used of [own?.used ?? '0', own?.previous_used ?? '0']) {
+      findings.ensure(
+        'invariant 6: nobody is charged past a limit',
+        BigInt(used) <= account.limit,
+        `pay-as-you-go of ${used}, past ${account.limit}`,
+      );
+    }
+  }
   findings.equal(
     'invariant 16: a month closes once, in order',
     'what is closed',
@@ -280,6 +290,13 @@ function checkOpenMonth(
     planCredit + due,
     account.planLeft(month),
   );
+  if (!account.areLimitsChanged && !account.isPayAsYouGo) {
+    findings.ensure(
+      'invariant 6: an account without pay-as-you-go never owes',
+      owed <= 0n,
+      `${month} owes ${owed}`,
+    );
+  }
   const usable = usableFacts(books, month) + due;
   findings.ensure(
     'invariant 10: never uncovered cost and usable credit',

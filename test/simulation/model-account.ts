@@ -21,7 +21,10 @@ export interface ModelMonth {
   cost: bigint;
   /** Of the requests: what no credit paid. */
   requestsOwed: bigint;
-  /** Of corrections booked while the month was open: what no credit paid. */
+  /**
+   * Of corrections booked while the month was open: what no credit paid. And of requests that would
+   * have passed the limit: what a correction had taken the credit for meanwhile.
+   */
   correctionsOwed: bigint;
   /** Corrections booked while the month was open, charged less given back: lines of its own. */
   corrected: bigint;
@@ -68,6 +71,10 @@ export class ModelAccount {
   receivable = 0n;
   /** What we bear of corrections that are about no request. */
   correctionsAbsorbed = 0n;
+  /** Credit that corrections took while requests under way counted on it. */
+  takenFromHolds = 0n;
+  /** What it may spend was changed: requests of before may pass what it is now. */
+  areLimitsChanged = false;
   /** What this account moved on our own accounts, debits less credits; plan credit granted left out. */
   readonly house = {
     promo_cost: 0n,

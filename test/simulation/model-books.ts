@@ -97,6 +97,7 @@ export function closeMonth(
   for (const event of model.eventsOf(account)) {
     if (event.month === month && event.state === 'unpriced') event.held = 0n;
   }
+  model.forgetTaken(account, 1n);
   if (!hasInvoice) return null;
   const state = totalCents === 0n ? 'paid' : 'finalized';
   facts.invoice = {
@@ -121,48 +122,92 @@ export interface ModelCorrection {
   readonly promoCost: bigint;
 }
 
-export function correct(account: ModelAccount, month: string, amount: bigint): ModelCorrection {
-  const done = booked(account, month, amount);
+export function correct(
+  model: Model,
+  account: ModelAccount,
+  month: string,
+  amount: bigint,
+): ModelCorrection {
+  const done = booked(model, account, month, amount);
   account.correctionsAbsorbed += done.absorbed;
   return done;
 }
 
-function booked(account: ModelAccount, month: string, amount: bigint): ModelCorrection {
+function booked(
+  model: Model,
+  account: ModelAccount,
+  month: string,
+  amount: bigint,
+): ModelCorrection {
+  const held = model.heldOf(account.id);
+  const before = creditLeft(account);
   const isClosed = account.isClosed(month);
   const done =
     amount > 0n
       ? isClosed
-        ? chargeClosed(account, month, amount)
-        : chargeOpen(account, month, amount)
+        ? chargeClosed(account, month, amount, held)
+        : chargeOpen(account, month, amount, held)
       : isClosed
         ? giveBackClosed(account, month, -amount)
         : giveBackOpen(account, month, -amount);
   account.house.promo_cost += amount > 0n ? done.promoCost : -done.promoCost;
   account.month(done.landsIn).hasCorrection = true;
+  const taken = before - creditLeft(account);
+  const isCountedOn = account.isPayAsYouGo && !account.isUnlimited && held > 0n;
+  if (taken < 0n) account.takenFromHolds -= least(account.takenFromHolds, -taken);
+  else if (isCountedOn) account.takenFromHolds += taken;
   account.coverWhatIsOwed();
   return done;
 }
 
-function chargeOpen(account: ModelAccount, month: string, amount: bigint): ModelCorrection {
+/** All credit of the account, of every month, that is left. */
+function creditLeft(account: ModelAccount): bigint {
+  return account.grants.reduce(
+    (sum, { left }) => sum + left,
+    account.allMonths().reduce((sum, { month }) => sum + account.planLeft(month), 0n),
+  );
+}
+
+/** An account without pay-as-you-go must still pay for what is under way: the rest is free. */
+function freeCredit(account: ModelAccount, month: string, held: bigint): bigint | null {
+  if (account.isPayAsYouGo) return null;
+  const free = account.usable(month) - held;
+  return free > 0n ? free : 0n;
+}
+
+function chargeOpen(
+  account: ModelAccount,
+  month: string,
+  amount: bigint,
+  held: bigint,
+): ModelCorrection {
   const facts = account.month(month);
-  const rest = account.use(month, amount);
+  const payable = least(amount, freeCredit(account, month, held) ?? amount);
+  const rest = account.use(month, payable) + amount - payable;
   const owed = account.isPayAsYouGo ? rest : 0n;
   facts.correctionsOwed += owed;
   facts.corrected += amount - rest + owed;
   return { landsIn: month, line: amount - rest + owed, absorbed: rest - owed, promoCost: 0n };
 }
 
-function chargeClosed(account: ModelAccount, month: string, amount: bigint): ModelCorrection {
+function chargeClosed(
+  account: ModelAccount,
+  month: string,
+  amount: bigint,
+  held: bigint,
+): ModelCorrection {
   const facts = account.month(month);
   const landsIn = account.openMonth();
   const promoCost = least(amount, facts.promoUnused);
   facts.promoUnused -= promoCost;
   let rest = amount - promoCost;
+  let free = freeCredit(account, landsIn, held) ?? rest;
   for (const grant of account.inOrder()) {
     if (!account.isUsable(grant, landsIn)) continue;
-    const part = least(rest, grant.left);
+    const part = least(least(rest, free), grant.left);
     account.take(grant, month, part);
     rest -= part;
+    free -= part;
   }
   const owed = account.isPayAsYouGo ? rest : 0n;
   facts.lateOwed += owed;
@@ -209,8 +254,8 @@ function owedInAll(facts: ModelMonth): bigint {
 }
 
 /** A request that waited when its month closed, charged because a person says so. */
-export function decideLate(event: ModelEvent, amount: bigint): ModelCorrection {
-  const done = booked(event.account, event.month, amount);
+export function decideLate(model: Model, event: ModelEvent, amount: bigint): ModelCorrection {
+  const done = booked(model, event.account, event.month, amount);
   event.state = 'settled';
   event.isLateDecision = true;
   event.cost = amount - done.absorbed;

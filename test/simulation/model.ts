@@ -1,4 +1,4 @@
-import { least, type ModelAccount, type ModelGrant } from './model-account.js';
+import { least, type ModelAccount, type ModelGrant, type ModelMonth } from './model-account.js';
 import { monthOf } from './months.js';
 
 /**
@@ -228,9 +228,11 @@ export class Model {
     const { account, month, cost } = event;
     if (event.state !== 'settled' || cost === 0n || account.isClosed(month)) return;
     const facts = account.month(month);
-    const fromOwed = least(facts.requestsOwed, cost);
-    facts.requestsOwed -= fromOwed;
-    const missing = account.giveBack(month, cost - fromOwed);
+    const fromRequests = least(facts.requestsOwed, cost);
+    const fromCorrections = least(facts.correctionsOwed, cost - fromRequests);
+    facts.requestsOwed -= fromRequests;
+    facts.correctionsOwed -= fromCorrections;
+    const missing = account.giveBack(month, cost - fromRequests - fromCorrections);
     if (missing > 0n) throw new Error('model: more taken back than was charged');
     facts.cost -= cost;
     event.absorbed += cost;
@@ -289,6 +291,7 @@ export class Model {
     const chargedTo = charge === null ? undefined : this.chargedTo.get(charge);
     if (ending.state !== 'settled' || (chargedTo !== undefined && chargedTo !== event.id)) {
       event.state = ending.state === 'released' ? 'released' : 'quarantined';
+      this.forgetTaken(account, wasHeld);
       return { kind: event.state };
     }
     if (charge !== null) this.chargedTo.set(charge, event.id);
@@ -300,8 +303,26 @@ export class Model {
     const owed = event.cost === 0n ? 0n : account.use(month, event.cost);
     facts.cost += event.cost;
     facts.requestsOwed += owed;
+    this.shiftPastLimit(account, facts, owed);
+    this.forgetTaken(account, wasHeld + event.cost);
     event.credit = event.cost - owed;
     return { kind: 'settled', cost: event.cost, absorbed: event.absorbed };
+  }
+
+  /** A correction takes nobody past a limit: what it took the credit for it owes itself. */
+  private shiftPastLimit(account: ModelAccount, facts: ModelMonth, owed: bigint): void {
+    if (!account.isPayAsYouGo || account.limit === null) return;
+    const past = least(least(facts.requestsOwed - account.limit, owed), account.takenFromHolds);
+    if (past <= 0n) return;
+    facts.requestsOwed -= past;
+    facts.correctionsOwed += past;
+    account.takenFromHolds -= past;
+  }
+
+  /** Once nothing is held, nobody counts on credit any more. */
+  forgetTaken(account: ModelAccount, ended: bigint): void {
+    if (ended === 0n || account.isUnlimited || this.heldOf(account.id) > 0n) return;
+    account.takenFromHolds = 0n;
   }
 
   /** The cost up to the hold, and beyond it what credit and pay-as-you-go cover beside other holds. */

@@ -72,6 +72,7 @@ export async function changeAccountLimits(context: Context): Promise<void> {
   );
   account.isPayAsYouGo = isPayAsYouGo;
   account.limit = limit;
+  account.areLimitsChanged = true;
   context.touch(account);
   context.say(
     `${account.name}: ${isPayAsYouGo ? `pay-as-you-go up to ${text(limit)}` : 'no pay-as-you-go'}`,

@@ -60,7 +60,12 @@ export async function correction(context: Context): Promise<void> {
       booked.id,
     );
   }
-  compareCorrection(context, account, booked, correct(account, month, order.amountPicoUsd));
+  compareCorrection(
+    context,
+    account,
+    booked,
+    correct(run.model, account, month, order.amountPicoUsd),
+  );
   context.say(
     `${account.name}: ${text(order.amountPicoUsd)} of ${month}${isBroken ? ', interrupted' : ''}, a line of ${text(booked.linePicoUsd)} in ${booked.landsIn}`,
   );
@@ -120,7 +125,7 @@ export async function chargeLate(context: Context): Promise<void> {
     !isTaken,
   );
   if (booked === null || isTaken) return;
-  compareCorrection(context, account, booked, decideLate(event, amount));
+  compareCorrection(context, account, booked, decideLate(run.model, event, amount));
   if (provider !== null && providerRequestId !== null) {
     run.model.chargedTo.set(`${provider} ${providerRequestId}`, event.id);
   }

@@ -2,11 +2,18 @@ import { expect } from 'vitest';
 import {
   addGrant,
   type BudgetRow,
+  coverTransfers,
   isClosedIn,
   type NewGrant,
+  owedIn,
   topUp,
-  usedIn,
 } from '../../src/domain/budget-rows.js';
+import {
+  type ClosedPeriodBooks,
+  type CorrectionPlan,
+  planDownward,
+  planUpward,
+} from '../../src/domain/corrections.js';
 import { type CreditState, type GrantKind, NO_CREDIT, usableIn } from '../../src/domain/credits.js';
 import { foldTransfers, type Transfer } from '../../src/domain/ledger.js';
 import {
@@ -115,6 +122,8 @@ export class BatchBooks {
   rows: Rows;
   readonly transfers: Transfer[] = [];
   private last = 0;
+  /** What corrections of closed periods left owed in November: no cost of its own. */
+  private landedPicoUsd = 0n;
   readonly newId = (): string => `id${String((this.last += 1)).padStart(5, '0')}`;
 
   constructor(...rows: readonly BudgetRow[]) {
@@ -165,13 +174,44 @@ export class BatchBooks {
     this.transfers.push(...made.transfers);
   }
 
+  /** Books a correction of a period: up above 0, down below. */
+  correct(amountPicoUsd: bigint, period: string, books: ClosedPeriodBooks): CorrectionPlan {
+    const isUp = amountPicoUsd > 0n;
+    const decide = isUp ? planUpward : planDownward;
+    const size = isUp ? amountPicoUsd : -amountPicoUsd;
+    const plan = decide(size, period, this.account, { period: NOVEMBER, books });
+    this.rows = rowsOf(...this.rows.values(), plan.row);
+    const payable = 'provider_payable:default:novita';
+    const parts = plan.parts.map((part): Transfer => {
+      const [debit, credit] = isUp ? [part.account, payable] : [payable, part.account];
+      return {
+        id: this.newId(),
+        createdAt: AT,
+        period,
+        kind: 'correction',
+        debit,
+        credit,
+        amountPicoUsd: part.amountPicoUsd,
+        accountId: ACCOUNT,
+        grantId: part.grantId,
+        idempotencyId: null,
+      };
+    });
+    const by = { at: AT, newId: this.newId, cause: 'correction' };
+    if (plan.landsIn !== period) this.landedPicoUsd += plan.linePicoUsd;
+    this.transfers.push(...parts, ...coverTransfers(ACCOUNT, plan.covers, by));
+    return plan;
+  }
+
   /** Stored balances are the fold of the transfers, and the rows say the same. */
   check(): void {
     const fold = foldTransfers(this.transfers);
     for (const period of [OCTOBER, NOVEMBER]) {
-      expect(fold.get(`unbilled:${ACCOUNT}:${period}`) ?? 0n).toBe(usedIn(this.account, period));
+      expect(fold.get(`unbilled:${ACCOUNT}:${period}`) ?? 0n).toBe(
+        owedIn(this.account, period) + (period === NOVEMBER ? this.landedPicoUsd : 0n),
+      );
       const isOwing =
-        usedIn(this.account, period) > 0n && usableIn(this.account.credit, period) > 0n;
+        owedIn(this.account, period) > 0n && usableIn(this.account.credit, period) > 0n;
       expect(isOwing && !isClosedIn(this.account, period)).toBe(false);
     }
     const credits = [...fold].filter(([code]) => code.includes('_credit:'));
