@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import { type AnswerPlan, planAnswer } from './answer-plan.js';
+import type { AnswerPlan } from './answer-plan.js';
 import type { BookEntry, Outcome } from './books.js';
 import type { Offer } from './catalogue.js';
 import type { Context } from './context.js';
@@ -7,36 +7,61 @@ import { type AnswerFacts, completionTokens, reasoningTokens } from './dialects.
 import type { Directives } from './directives.js';
 import type { Fault } from './faults.js';
 import { isObject, type JsonObject } from './json.js';
-import { costPicoUsd } from './money.js';
+import { costPicoUsd, type PicoUsd, unitCostPicoUsd } from './money.js';
 import { type Provider, providerOf } from './providers.js';
 import { SeededRandom } from './random.js';
-import { usageAlteration } from './usage-faults.js';
+import type { Task } from './tasks.js';
+import { usageAlteration, type UsageFields } from './usage-faults.js';
 
 /** How much of the answer had been generated when the provider stopped counting. */
 export type Extent = 'whole' | 'nothing' | { readonly tokens: number };
 
-/** One chat request that reached a provider: what it asked, who serves it, and its one line in the books. */
+/** What a request is, once it is known who serves it. */
+export interface CallTerms {
+  readonly task: Task;
+  /** The public id, without suffix. */
+  readonly model: string;
+  readonly offer: Offer;
+  readonly body: JsonObject;
+  readonly isStream: boolean;
+  readonly plan: AnswerPlan;
+  readonly asked: Directives;
+  readonly viaRouter: boolean;
+  /** Start of the answer's own id. */
+  readonly idPrefix: string;
+  /** What this route calls the counts in its usage. */
+  readonly usageFields: UsageFields;
+}
+
+/** One request that reached a provider: what it asked, who serves it, and its one line in the books. */
 export class Call {
   readonly plan: AnswerPlan;
   readonly facts: AnswerFacts;
   readonly provider: Provider;
   readonly headers: OutgoingHttpHeaders;
   readonly random: SeededRandom;
-  private readonly requestId: string;
+  readonly model: string;
+  readonly offer: Offer;
+  readonly body: JsonObject;
+  readonly asked: Directives;
+  readonly isStream: boolean;
+  readonly requestId: string;
   private readonly requestIdSent: boolean;
   private readonly inferenceId: string | null;
   private isRecorded = false;
 
   constructor(
     private readonly context: Context,
-    readonly model: string,
-    readonly offer: Offer,
-    readonly body: JsonObject,
-    readonly asked: Directives,
-    private readonly viaRouter: boolean,
+    private readonly terms: CallTerms,
   ) {
+    const { model, offer, body, isStream, plan, asked } = terms;
+    this.model = model;
+    this.offer = offer;
+    this.body = body;
+    this.asked = asked;
+    this.isStream = isStream;
+    this.plan = plan;
     this.provider = providerOf(offer.provider);
-    this.plan = planAnswer(body, asked, offer.contextLength, context.seed);
     this.random = new SeededRandom(this.plan.hash);
     const serial = context.ids.next();
     const repeat = this.has('duplicate-request-id');
@@ -45,10 +70,6 @@ export class Call {
     this.inferenceId = this.provider.sendsInferenceId ? `inf-${serial}` : null;
     this.headers = this.answerHeaders();
     this.facts = this.answerFacts(serial);
-  }
-
-  get isStream(): boolean {
-    return this.body['stream'] === true;
   }
 
   has(fault: Fault): boolean {
@@ -69,26 +90,29 @@ export class Call {
     const tokens = {
       prompt: billed ? plan.promptTokens : 0,
       cached: billed ? plan.cachedTokens : 0,
+      cacheWrite: billed ? plan.cacheWriteTokens : 0,
+      cacheWrite1h: billed ? plan.cacheWrite1hTokens : 0,
       completion,
     };
+    const units = billed ? plan.units : {};
     const entry: Omit<BookEntry, 'seq'> = {
       requestId: this.requestId,
       requestIdSent: this.requestIdSent && status !== 0,
       inferenceId: this.inferenceId,
       time: this.context.now(),
-      task: 'chat',
+      task: this.terms.task,
       provider: offer.provider,
       model: this.model,
       providerModelId: offer.providerModelId,
       stream: this.isStream,
       promptTokens: tokens.prompt,
       cachedTokens: tokens.cached,
-      cacheWriteTokens: 0,
-      cacheWrite1hTokens: 0,
+      cacheWriteTokens: tokens.cacheWrite,
+      cacheWrite1hTokens: tokens.cacheWrite1h,
       completionTokens: completion,
       reasoningTokens: Math.min(reasoningTokens(plan), completion),
-      units: {},
-      costPicoUsd: costPicoUsd(offer.price, tokens),
+      units,
+      costPicoUsd: costPicoUsd(offer.price, tokens) + unitCostPicoUsd(offer.rates, units),
       status,
       outcome,
       billed,
@@ -103,7 +127,7 @@ export class Call {
    */
   recordAbort(status: number, generatedTokens: number): void {
     const stopped: Extent = status === 0 ? 'nothing' : { tokens: generatedTokens };
-    const routerBillsOn = this.viaRouter && this.context.routerBillsAborted;
+    const routerBillsOn = this.terms.viaRouter && this.context.routerBillsAborted;
     const stops = this.provider.stopsBillingAtAbort && !routerBillsOn;
     const extent = stops ? stopped : 'whole';
     this.record('client_aborted', status, extent);
@@ -118,7 +142,7 @@ export class Call {
     if (this.requestIdSent) headers['x-request-id'] = this.requestId;
     if (this.inferenceId !== null) headers['inference-id'] = this.inferenceId;
     const named = this.has('unpriced-provider') ? 'unlisted-provider' : this.offer.provider;
-    if (this.viaRouter) headers['x-inference-provider'] = named;
+    if (this.terms.viaRouter) headers['x-inference-provider'] = named;
     if (this.offer.provider === 'hf-inference') {
       headers['x-compute-type'] = 'cpu+optimized';
       headers['x-compute-time'] = (0.2 + (this.plan.hash % 800) / 1000).toFixed(3);
@@ -127,22 +151,30 @@ export class Call {
   }
 
   private answerFacts(serial: string): AnswerFacts {
-    const { plan, offer, asked } = this;
+    const { offer, asked } = this;
     const given = this.body['stream_options'];
     const options = isObject(given) ? given : {};
     return {
-      id: `chatcmpl-${serial}`,
+      id: `${this.terms.idPrefix}-${serial}`,
       model: offer.providerModelId,
       created: Math.floor(this.context.now().getTime() / 1000),
-      costPicoUsd: costPicoUsd(offer.price, {
-        prompt: plan.promptTokens,
-        cached: plan.cachedTokens,
-        completion: completionTokens(plan),
-      }),
+      costPicoUsd: this.wholeCost(),
       includeUsage: options['include_usage'] === true,
       continuousUsage: options['continuous_usage_stats'] === true,
-      alterUsage: usageAlteration(asked.faults),
+      alterUsage: usageAlteration(asked.faults, this.terms.usageFields),
       usageDecreases: this.has('usage-decreasing'),
     };
+  }
+
+  private wholeCost(): PicoUsd {
+    const { plan, offer } = this;
+    const tokens = {
+      prompt: plan.promptTokens,
+      cached: plan.cachedTokens,
+      cacheWrite: plan.cacheWriteTokens,
+      cacheWrite1h: plan.cacheWrite1hTokens,
+      completion: completionTokens(plan),
+    };
+    return costPicoUsd(offer.price, tokens) + unitCostPicoUsd(offer.rates, plan.units);
   }
 }

@@ -1,14 +1,27 @@
 import { readListPrices } from './list-prices.js';
-import { picoUsdPerToken, type TokenPrice, usdPerMillion } from './money.js';
+import {
+  picoUsdPerToken,
+  type TokenPrice,
+  type UnitRate,
+  unitRate,
+  usdPerMillion,
+} from './money.js';
 import type { OfferTerms, PriceDisplay } from './offer-terms.js';
 import { type Dialect, fireworksNewer, providerModelId, providerOf } from './providers.js';
 import { hashText } from './random.js';
 import { specialModels } from './special-models.js';
+import { type Task, TEXT_TASKS } from './tasks.js';
+import { unlistedModels } from './unlisted-models.js';
 
 /** One provider serving one model. */
 export interface Offer {
   readonly provider: string;
   readonly price: TokenPrice;
+  /** Prices beyond text tokens. */
+  readonly rates: readonly UnitRate[];
+  readonly tasks: readonly Task[];
+  /** The prices as they were stated, to be told to others. */
+  readonly terms: OfferTerms;
   readonly display: PriceDisplay;
   readonly status: 'live' | 'error';
   readonly contextLength: number;
@@ -47,7 +60,7 @@ export class Catalogue {
   reset(): void {
     this.models = new Map();
     for (const price of readListPrices()) this.setOffer(price.model, price);
-    for (const { model, offers } of specialModels) {
+    for (const { model, offers } of [...specialModels, ...unlistedModels]) {
       for (const terms of offers) this.setOffer(model, terms);
     }
   }
@@ -74,9 +87,16 @@ export class Catalogue {
     return existed;
   }
 
-  /** The ids of every model. */
+  /** The ids of the models in the list: those that chat. */
   modelIds(): string[] {
-    return [...this.models.keys()];
+    return [...this.models.keys()].filter((model) => this.isListed(model));
+  }
+
+  /** Every offer of every model, listed or not. */
+  everyOffer(): { readonly model: string; readonly offer: Offer }[] {
+    return [...this.models].flatMap(([model, offers]) =>
+      [...offers.values()].map((offer) => ({ model, offer })),
+    );
   }
 
   /** The offers for a model in catalogue order; empty when unknown. */
@@ -89,13 +109,18 @@ export class Catalogue {
     return this.models.get(model)?.get(provider) ?? null;
   }
 
-  /** Resolves `org/name[:suffix]` as the router does: fastest without a suffix, a provider pins. */
-  pick(asked: string): Pick {
+  /**
+   * Resolves `org/name[:suffix]` as the router does: fastest without a suffix, a provider pins. A
+   * model is not known for what it does not do.
+   */
+  pick(asked: string, task: Task = 'chat'): Pick {
     const colon = asked.indexOf(':');
     const model = colon < 0 ? asked : asked.slice(0, colon);
     const suffix = colon < 0 ? 'fastest' : asked.slice(colon + 1);
     const offers = this.models.get(model);
-    if (offers === undefined) return { ok: false, reason: 'unknown_model' };
+    if (offers === undefined || !this.does(model, task)) {
+      return { ok: false, reason: 'unknown_model' };
+    }
     if (suffix !== 'fastest' && suffix !== 'cheapest' && suffix !== 'preferred') {
       const pinned = offers.get(suffix);
       if (pinned !== undefined) return { ok: true, model, offer: pinned };
@@ -110,10 +135,11 @@ export class Catalogue {
   }
 
   /** What a provider itself resolves: its own id for a model, or the public one. */
-  pickAt(provider: string, asked: string): Pick {
+  pickAt(provider: string, asked: string, task: Task = 'chat'): Pick {
     for (const [model, offers] of this.models) {
       const offer = offers.get(provider);
-      if (offer !== undefined && (model === asked || offer.providerModelId === asked)) {
+      if (offer?.tasks.includes(task) !== true) continue;
+      if (model === asked || offer.providerModelId === asked) {
         return { ok: true, model, offer };
       }
     }
@@ -128,7 +154,16 @@ export class Catalogue {
 
   /** One entry of `GET /v1/models`, or null. */
   entryJson(model: string): string | null {
-    return this.models.has(model) ? JSON.stringify(this.entry(model)) : null;
+    return this.isListed(model) ? JSON.stringify(this.entry(model)) : null;
+  }
+
+  private isListed(model: string): boolean {
+    return this.does(model, 'chat');
+  }
+
+  private does(model: string, task: Task): boolean {
+    const [first] = this.models.get(model)?.values() ?? [];
+    return first?.tasks.includes(task) ?? false;
   }
 
   private readonly entry = (model: string): Record<string, unknown> => ({
@@ -167,7 +202,12 @@ export class Catalogue {
         input: picoUsdPerToken(terms.inputUsdPerMillion),
         output: picoUsdPerToken(terms.outputUsdPerMillion),
         cachedInput: cached === null ? null : picoUsdPerToken(cached),
+        cacheWrite5m: priceOrNull(terms.cacheWrite5mUsdPerMillion),
+        cacheWrite1h: priceOrNull(terms.cacheWrite1hUsdPerMillion),
       },
+      rates: (terms.rates ?? []).map(([unit, usd]) => unitRate(unit, usd)),
+      tasks: terms.task === undefined ? TEXT_TASKS : [terms.task],
+      terms,
       display,
       status: terms.status ?? 'live',
       contextLength: terms.contextLength ?? CONTEXT_LENGTH,
@@ -180,6 +220,10 @@ export class Catalogue {
           : providerOf(terms.provider).dialect,
     };
   }
+}
+
+function priceOrNull(usdPerMillion: string | undefined): TokenPrice['input'] | null {
+  return usdPerMillion === undefined ? null : picoUsdPerToken(usdPerMillion);
 }
 
 function isBetter(offer: Offer, best: Offer, by: 'fastest' | 'cheapest' | 'preferred'): boolean {

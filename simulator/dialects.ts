@@ -26,7 +26,13 @@ export interface AnswerFacts {
 
 /** One step of a stream. `tokens` = completion tokens generated once it was sent, over all choices. */
 export type StreamEvent =
-  | { readonly kind: 'data'; readonly payload: JsonObject; readonly tokens: number }
+  | {
+      readonly kind: 'data';
+      readonly payload: JsonObject;
+      readonly tokens: number;
+      /** The `event:` line above the data, where the route has one. */
+      readonly name?: string;
+    }
   | { readonly kind: 'comment'; readonly text: string; readonly tokens: number }
   | { readonly kind: 'done'; readonly tokens: number };
 

@@ -1,15 +1,17 @@
 import type { IncomingMessage } from 'node:http';
-import { serveChat } from './chat.js';
 import type { Context } from './context.js';
 import { directCatalogueJson } from './direct-catalogues.js';
 import { type DirectHost, directHost } from './direct-hosts.js';
 import { jsonError } from './error-answers.js';
+import { endpoints } from './endpoints.js';
 import type { Exchange } from './exchange.js';
 import { sendError } from './interruption.js';
 import { isObject } from './json.js';
 import { providerError } from './provider-errors.js';
 import type { Routed } from './routes.js';
+import { serveEndpoint } from './serve-endpoint.js';
 import { serveJob } from './serve-job.js';
+import type { Task } from './tasks.js';
 
 /**
  * A provider without the router, `/_direct/{host}{path}`: its own routes, key, model ids, errors and
@@ -54,16 +56,14 @@ async function serveAt(
     sendError(exchange, providerError(provider, 'not_found', path), headers);
     return;
   }
-  const foreign = foreignModel(context, provider, bytes);
-  if (foreign !== null) {
-    sendError(exchange, providerError(provider, 'unknown_model', foreign), headers);
+  const endpoint = endpoints.find((known) => path === `${base}/${known.path}`);
+  if (endpoint === undefined) {
+    sendError(exchange, providerError(provider, 'not_found', path), headers);
     return;
   }
-  if (path === `${base}/chat/completions`) {
-    await serveChat(context, exchange, bytes, provider);
-    return;
-  }
-  sendError(exchange, providerError(provider, 'not_found', path), headers);
+  const foreign = foreignModel(context, provider, endpoint.task, bytes);
+  if (foreign === null) await serveEndpoint(context, exchange, endpoint, bytes, provider);
+  else sendError(exchange, providerError(provider, 'unknown_model', foreign), headers);
 }
 
 /** Whether the call carries this provider's key, or one at all in its own form where none is set. */
@@ -83,10 +83,15 @@ function hasKey(
 }
 
 /** A model that the provider does not know under that name; null when it does, or names none. */
-function foreignModel(context: Context, provider: string, bytes: Buffer): string | null {
+function foreignModel(
+  context: Context,
+  provider: string,
+  task: Task,
+  bytes: Buffer,
+): string | null {
   const model = modelIn(bytes);
   if (model === null) return null;
-  const picked = context.catalogue.pickAt(provider, model);
+  const picked = context.catalogue.pickAt(provider, model, task);
   // The public id is the router's: the provider itself knows only its own.
   return picked.ok && picked.offer.providerModelId === model ? null : model;
 }

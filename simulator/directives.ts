@@ -109,6 +109,11 @@ export function parseDirectives(text: string): Partial<Directives> {
   return found;
 }
 
+/** The directives in `[[sim ...]]` of the last user message; empty when there are none. */
+export function directivesInMessages(messages: readonly unknown[]): Partial<Directives> {
+  return directivesInText(lastUserText(messages));
+}
+
 /** The directives in the last `[[sim ...]]` of a text; empty when there are none. */
 export function directivesInText(text: string): Partial<Directives> {
   const start = text.lastIndexOf(MARK);

@@ -71,9 +71,14 @@ export class FaultRules {
 }
 
 function matches(match: FaultMatch, target: FaultTarget): boolean {
-  // Without a route a rule strikes chat only: a test that breaks a model must not break the catalogue.
-  if ((match.route ?? 'chat') !== target.route) return false;
+  // Without a route a rule strikes every task of a model, but not the catalogue that lists it.
+  const agrees = match.route === undefined ? isTask(target.route) : match.route === target.route;
+  if (!agrees) return false;
   if (match.provider !== undefined && match.provider !== target.provider) return false;
   if (match.model !== undefined && match.model !== target.model) return false;
   return match.stream === undefined || match.stream === target.stream;
+}
+
+function isTask(route: FaultRoute): boolean {
+  return route !== 'models' && route !== 'job' && route !== 'job-poll' && route !== 'serverless';
 }

@@ -78,7 +78,7 @@ export function jobQuantity(
     case 'video_ms':
       return videoMs(input);
     case 'character':
-      return [...textOfInput(input)].length;
+      return Array.from(textOfInput(input)).length;
     case 'audio_ms':
     case 'gpu_ms':
     case 'compute_ms':

@@ -1,25 +1,30 @@
-import { serveChat } from './chat.js';
 import { withKey } from './credentials.js';
+import type { Endpoint } from './endpoint.js';
+import { endpoints } from './endpoints.js';
 import type { Route } from './routes.js';
+import { serveEndpoint } from './serve-endpoint.js';
 
 /** The router's own OpenAI-style routes. */
-export const routerRoutes: readonly Route[] = [
-  {
-    method: 'POST',
-    pattern: /^\/v1\/chat\/completions$/,
-    serve: (request) =>
-      withKey(request, (bytes) => serveChat(request.context, request.exchange, bytes, null)),
-  },
-];
+export const routerRoutes: readonly Route[] = endpoints.map((endpoint) => ({
+  method: 'POST',
+  pattern: new RegExp(`^/v1/${endpoint.path}$`),
+  serve: (request) => serve(request, endpoint, null),
+}));
 
 /** The same at every provider's own path. */
-export const atProviderRoutes: readonly Route[] = [
-  {
-    method: 'POST',
-    pattern: /^\/([a-z0-9-]{2,40})\/(?:[\w.%-]+\/)*chat\/completions$/,
-    serve: (request) =>
-      withKey(request, (bytes) =>
-        serveChat(request.context, request.exchange, bytes, request.groups[0] ?? ''),
-      ),
-  },
-];
+export const atProviderRoutes: readonly Route[] = endpoints.map((endpoint) => ({
+  method: 'POST',
+  pattern: new RegExp(`^/([a-z0-9-]{2,40})/(?:[\\w.%-]+/)*${endpoint.path}$`),
+  serve: (request) => serve(request, endpoint, request.groups[0] ?? ''),
+}));
+
+async function serve(
+  request: Parameters<Route['serve']>[0],
+  endpoint: Endpoint,
+  at: string | null,
+): Promise<void> {
+  const { context, exchange } = request;
+  const served = (bytes: Buffer): Promise<void> =>
+    serveEndpoint(context, exchange, endpoint, bytes, at);
+  await withKey(request, served, endpoint.errors);
+}

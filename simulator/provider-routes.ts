@@ -42,13 +42,11 @@ export const providerRoutes: readonly Route[] = [
     pattern: SERVERLESS_ROUTE,
     serve: (request) => withKey(request, (bytes) => serveServerless(request, bytes)),
   },
-  ...queues.map(
-    ([pattern, protocol]): Route => ({
-      method: '*',
-      pattern,
-      serve: (request) => withKey(request, (bytes) => serveQueue(request, protocol, bytes)),
-    }),
-  ),
+  ...queues.map(([pattern, protocol]): Route => ({
+    method: '*',
+    pattern,
+    serve: (request) => withKey(request, (bytes) => serveQueue(request, protocol, bytes)),
+  })),
 ];
 
 async function serveQueue(request: Routed, protocol: JobProtocol, bytes: Buffer): Promise<void> {

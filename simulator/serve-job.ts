@@ -114,9 +114,9 @@ async function attend(
     return;
   }
   if (!(await passes(call, asked, 0, model ?? ''))) return;
-  const found = job !== null && take(call, job, request.kind);
+  const found = job === null ? null : take(call, job, request.kind);
   // A look may have been the one at which the provider forgot the job.
-  if (found === false || job === null || job.state === 'lost') {
+  if (job === null || found === null || job.state === 'lost') {
     sendError(exchange, providerError(provider, 'not_found', request.id), headers);
     return;
   }

@@ -15,6 +15,8 @@ export const ONE_PROVIDER_DOWN = 'tollgate-sim/one-provider-down';
 export const ROUND_PRICES = 'tollgate-sim/round-prices';
 /** A context of 4,096 tokens, at together. */
 export const SHORT_CONTEXT = 'tollgate-sim/short-context';
+/** Listed like any, but with prices for writing into the cache: USD 3 in, 0.30 cached, 3.75 and 6 written, 15 out. */
+export const CACHE_WRITES = 'tollgate-sim/cache-writes';
 
 const together = { provider: 'together', inputUsdPerMillion: '0.50', outputUsdPerMillion: '1.50' };
 const groq = {
@@ -49,6 +51,19 @@ export const specialModels: readonly { model: string; offers: readonly OfferTerm
         inputUsdPerMillion: '1.00',
         outputUsdPerMillion: '2.00',
         cachedInputUsdPerMillion: '0.50',
+      },
+    ],
+  },
+  {
+    model: CACHE_WRITES,
+    offers: [
+      {
+        provider: 'together',
+        inputUsdPerMillion: '3',
+        outputUsdPerMillion: '15',
+        cachedInputUsdPerMillion: '0.30',
+        cacheWrite5mUsdPerMillion: '3.75',
+        cacheWrite1hUsdPerMillion: '6',
       },
     ],
   },

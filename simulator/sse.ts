@@ -23,9 +23,11 @@ function frame(event: StreamEvent, multiLine: boolean): string {
       return `: ${event.text}\n\n`;
     case 'done':
       return 'data: [DONE]\n\n';
-    case 'data':
-      if (!multiLine) return `data: ${JSON.stringify(event.payload)}\n\n`;
-      return `${JSON.stringify(event.payload, null, 1).replace(/^/gm, 'data: ')}\n\n`;
+    case 'data': {
+      const name = event.name === undefined ? '' : `event: ${event.name}\n`;
+      if (!multiLine) return `${name}data: ${JSON.stringify(event.payload)}\n\n`;
+      return `${name}${JSON.stringify(event.payload, null, 1).replace(/^/gm, 'data: ')}\n\n`;
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { IsUUID, Matches } from 'class-validator';
 import { formatUsd } from '../domain/money.js';
 import { IsLine, MayBeAbsent, MayBeAbsentOrNull } from '../http/field-rules.js';
 import type { Plain } from '../http/plain.js';
-import type { RecordedCorrection } from './corrections.repository.js';
+import type { RecordedCorrection } from './correction-records.repository.js';
 import type { CorrectionOrder } from './corrections.service.js';
 import { IsSignedUsd, usdOf } from './money-rules.js';
 import { IsPeriod } from './period-rules.js';

@@ -4,15 +4,14 @@ import { refusal, TollgateError } from '../domain/errors.js';
 import { formatUsd } from '../domain/money.js';
 import { periodBounds } from '../domain/periods.js';
 import type { Actor } from '../http/actor.js';
+import type { RecordedCorrection } from './correction-records.repository.js';
 import {
   CorrectionsRepository,
-  EventChanged,
   type CorrectedEvent,
   type CorrectionRequest,
   type CorrectionResult,
-  type LateEvent,
-  type RecordedCorrection,
 } from './corrections.repository.js';
+import { EventChanged, type LateEvent } from './late-events.repository.js';
 
 export interface CorrectionOrder {
   /** Not 0; above 0 is charged, below 0 is given back. */

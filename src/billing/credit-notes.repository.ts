@@ -7,11 +7,8 @@ import { receivable, unbilled, type Transfer, type TransferKind } from '../domai
 import { parseUsd } from '../domain/money.js';
 import type { Actor } from '../http/actor.js';
 import { postTransfers, readBudget } from './book.repository.js';
-import {
-  insertCorrection,
-  readOpenPeriod,
-  type RecordedCorrection,
-} from './corrections.repository.js';
+import { readOpenPeriod } from './closed-books.repository.js';
+import { insertCorrection, type RecordedCorrection } from './correction-records.repository.js';
 import type { InvoiceContent } from './invoice-document.js';
 import { readInvoice, type RecordedInvoice } from './invoices.repository.js';
 import { nextNumber } from './period-close.repository.js';

@@ -142,7 +142,10 @@ export class PeriodCloseRepository {
       const row = await readBudget(tx, accountId, 'admissions');
       const [owed] = (await readBalances(tx, [unbilled(accountId, period)])).values();
       const now = await readPeriodState(tx, accountId, period);
-      if (now.open + now.pending > 0 || !isSamePeriod(input.row, row, period)) {
+      // One that waited and was decided at no cost moves no money, but it is a request of a line.
+      const isSameState = now.unpriced === state.unpriced && now.quarantined === state.quarantined;
+      const isSame = isSameState && isSamePeriod(input.row, row, period);
+      if (now.open + now.pending > 0 || !isSame) {
         throw new RetryBooking('a request of the period came between');
       }
       decision.assertBooks(owed ?? 0n);

@@ -248,9 +248,15 @@ function emptyReport(period: string): Filling<CloseReport> & { newlyClosed: numb
 function note(report: Filling<CloseReport>, { slug }: ClosingAccount, state: PeriodState): void {
   const { open, pending, unpriced, quarantined } = state;
   if (open + pending > 0) report.blocked.push({ organization: slug, open, pending });
-  if (unpriced + quarantined > 0) {
-    report.unresolved.push({ organization: slug, unpriced, quarantined });
-  }
+  if (unpriced + quarantined === 0) return;
+  // An account that catches up closes several months, one after the other: it is listed once.
+  const last = report.unresolved.at(-1);
+  const before = last?.organization === slug ? report.unresolved.pop() : undefined;
+  report.unresolved.push({
+    organization: slug,
+    unpriced: unpriced + (before?.unpriced ?? 0),
+    quarantined: quarantined + (before?.quarantined ?? 0),
+  });
 }
 
 function isClosed({ closedThrough }: ClosingAccount, period: string): boolean {

@@ -58,7 +58,10 @@ export class CloseReportView {
   closed!: number;
   @ApiProperty({ type: [BlockedCloseView] })
   blocked!: readonly BlockedCloseView[];
-  @ApiProperty({ type: [UnresolvedCloseView], description: 'They do not block.' })
+  @ApiProperty({
+    type: [UnresolvedCloseView],
+    description: 'They do not block. Of all months that this close closed for the organization.',
+  })
   unresolved!: readonly UnresolvedCloseView[];
   @ApiProperty({ type: [FailedCloseView] })
   failed!: readonly FailedCloseView[];

@@ -11,7 +11,7 @@ import {
 const KEY = { keyId: 'id', box: Buffer.from('box') };
 
 function after(slug: string, ...changes: readonly ProviderChange[]): ProviderSettings {
-  return changes.reduce((settings, change) => {
+  return changes.reduce<ProviderSettings>((settings, change) => {
     const decision = changedProvider(settings, change, ['127.0.0.1']);
     if (decision.kind === 'refused') throw new Error(`${decision.field} ${decision.problem}`);
     return decision.settings;

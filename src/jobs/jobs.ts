@@ -6,7 +6,7 @@ import { DailyControlService } from '../billing/daily-control.service.js';
 import { PeriodCloseService } from '../billing/period-close.service.js';
 import { SubscriptionsService } from '../billing/subscriptions.service.js';
 import type { Config } from '../config/config.js';
-import { HOLD_SWEEP_JOB, PRICE_SYNC_JOB } from './job-names.js';
+import { HOLD_SWEEP_JOB, MEDIA_JOB_POLL, PRICE_SYNC_JOB } from './job-names.js';
 import { dailyAt, everyMinutes, type Schedule } from './schedule.js';
 
 /** What a job calls: a service of another module, with the time it runs at. */
@@ -34,6 +34,7 @@ export interface TimedJob {
 export const TIMED_JOBS: readonly TimedJob[] = [
   { name: PRICE_SYNC_JOB, everyMs: ({ priceSyncIntervalMs }) => priceSyncIntervalMs },
   { name: HOLD_SWEEP_JOB, everyMs: () => 1000 },
+  { name: MEDIA_JOB_POLL, everyMs: () => 1000 },
 ];
 
 /** What runs once per tick. A job is one line, and its module an import of `jobs.module.ts`. */

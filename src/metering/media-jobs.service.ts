@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import { Clock } from '../config/clock.js';
 import { classifySqlFailure } from '../database/sql-errors.js';
 import { LOGGER } from '../http/http.module.js';
+import { MEDIA_JOB_POLL } from '../jobs/job-names.js';
+import { JobRunsService, type EndedRun } from '../jobs/job-runs.service.js';
 import { Journal, type Ending, type Receipt } from './journal.js';
 import type { HandOver, MediaJob, NewMediaJob } from './media-job.js';
 import { MediaJobsRepository } from './media-jobs.repository.js';
@@ -28,6 +30,7 @@ export class MediaJobsService {
     private readonly jobs: MediaJobsRepository,
     private readonly journal: Journal,
     private readonly clock: Clock,
+    private readonly runs: JobRunsService,
     @Inject(OWNER_ID) private readonly ownerId: string,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -80,6 +83,11 @@ export class MediaJobsService {
       this.logger.warn({ err: error, requestId: job.event.id }, 'a job could not be marked ended');
     });
     return receipt;
+  }
+
+  /** Notes a run of the timer that polls. */
+  notePollRun(run: EndedRun): void {
+    this.runs.ended(MEDIA_JOB_POLL, run);
   }
 
   prune(at: Date): Promise<void> {

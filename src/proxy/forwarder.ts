@@ -9,6 +9,8 @@ import type { Call, RoutedRequest } from './call.js';
 import type { CallRegistry } from './call-registry.js';
 import { endingOf, NOTHING_READ } from './ending.js';
 import { Forwarding } from './forwarding.js';
+import type { ServerlessTier } from './serverless/serverless-tier.service.js';
+import type { WaitingRoom } from './serverless/waiting-room.js';
 import type { Upstreams } from './upstreams.js';
 
 /** What forwarding needs of the rest of the service. */
@@ -21,6 +23,8 @@ export interface ForwarderParts {
   readonly upstreams: Upstreams;
   readonly buffers: BufferBudget;
   readonly calls: CallRegistry;
+  readonly serverless: ServerlessTier;
+  readonly waitingRoom: WaitingRoom;
   /** Before a 503 of a provider is passed on. */
   readonly beforeUnavailable: (call: Call, routed: RoutedRequest) => Promise<void>;
 }

@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Route } from '../catalog/catalog.js';
+import { isPaidPlan } from '../domain/allowance.js';
 import { TollgateError, type Refusal } from '../domain/errors.js';
 import { refOf, type EventOutcome } from '../metering/journal.js';
 import type { MaxOutputField } from './body/chat-request.js';
@@ -25,6 +26,14 @@ import {
   providerRequestIdOf,
   STREAM_HEADERS,
 } from './response-headers.js';
+import {
+  coldStartOf,
+  loadingRefusal,
+  SERVERLESS_PROVIDER,
+  type ColdStart,
+} from './serverless/cold-start.js';
+import { ColdStartWait, MODEL_LOADING } from './serverless/cold-start-wait.js';
+import { isServerless } from './serverless/serverless-tier.service.js';
 import { NOT_RECORDED, settleCall } from './settlement.js';
 import { StreamRelay } from './stream-relay.js';
 import {
@@ -59,6 +68,8 @@ type Next =
 /** One admitted request on its way through its routes. */
 export class Forwarding {
   private readonly left: Route[];
+  /** From the first answer that says that the model is being loaded. */
+  private coldStart: ColdStartWait | null = null;
 
   constructor(
     private readonly parts: ForwarderParts,
@@ -79,6 +90,7 @@ export class Forwarding {
       }
     } finally {
       endDrain();
+      this.coldStart?.end(false);
     }
   }
 
@@ -104,6 +116,10 @@ export class Forwarding {
     const exchange = new UpstreamExchange();
     call.exchange = exchange;
     if (call.isClientGone || call.isCut) return this.endUnanswered('aborted', null);
+    if (isServerless(plan.route)) {
+      const refused = await this.parts.serverless.take(call, this.routed.identity);
+      if (refused !== null) return this.passOver(plan, refused);
+    }
     const start = await this.start(plan, exchange);
     if (start.kind === 'failed') {
       this.record(plan, startedAtMs, { status: null, error: start.failure, served: null });
@@ -112,12 +128,13 @@ export class Forwarding {
     const { head } = start;
     const served = this.servedBy(plan.route, head);
     const answered: Answered = { plan, startedAtMs, exchange, head, served };
+    if (head.status < 500) this.coldStart?.end(true);
     if (isFailoverStatus(head.status) && !this.isLast() && !call.hasLostClient()) {
       this.recordAnswer(answered, `status ${head.status}`);
       exchange.abort();
       return { kind: 'again', plan: this.nextPlan() };
     }
-    return this.needsText(plan, head.status) ? this.readError(answered) : this.relay(answered);
+    return this.needsText(answered) ? this.readError(answered) : this.relay(answered);
   }
 
   private async start(plan: AttemptPlan, exchange: UpstreamExchange): Promise<ExchangeStart> {
@@ -126,13 +143,13 @@ export class Forwarding {
     const upstream = this.upstreamOf(route);
     if (upstream === null) return GONE;
     const body = this.bodyFor(plan);
+    const headers = upstreamHeaders(call.request.headers, routed.secret, upstream);
+    // Who waits for a model waits here, where there is a bound and an order.
+    if (isServerless(route)) delete headers['x-wait-for-model'];
     return exchange.start(upstream.dispatcher, {
       method: 'POST',
       path: `${upstream.basePath}${route.path}${routed.endpoint.pathSuffix}${routed.query}`,
-      headers: {
-        ...upstreamHeaders(call.request.headers, routed.secret, upstream),
-        'content-length': String(body.length),
-      },
+      headers: { ...headers, 'content-length': String(body.length) },
       body,
       headersTimeout: upstream.headersTimeoutMs,
       bodyTimeout: upstream.idleTimeoutMs,
@@ -155,8 +172,9 @@ export class Forwarding {
     }
   }
 
-  /** An error that may be about our key, or about what we put into the body. */
-  private needsText({ asksForUsage }: AttemptPlan, status: number): boolean {
+  /** An error that may be about our key, about what we put into the body, or about a cold start. */
+  private needsText({ plan: { asksForUsage }, head: { status }, served }: Answered): boolean {
+    if (status === 503) return served.provider === SERVERLESS_PROVIDER;
     const isAboutAccess = status === 401 || status === 402 || status === 403;
     return isAboutAccess || (asksForUsage && (status === 400 || status === 422));
   }
@@ -243,24 +261,51 @@ export class Forwarding {
       this.parts.catalog.rememberNoStreamUsage(plan.route.upstream, served.provider);
       return { kind: 'again', plan: { ...plan, asksForUsage: false } };
     }
+    const coldStart = coldStartOf(head.status, text);
+    if (coldStart !== null) return this.waitForModel(answered, coldStart);
     if (!plan.route.isExternal && isAboutOurKey(head.status, text)) {
       return this.endForOurKey(answered);
     }
     return this.relay({ ...answered, exchange: new ReplayedExchange(body) });
   }
 
+  /** Past the allowance a route of the serverless tier is no route. */
+  private async passOver({ route }: AttemptPlan, refused: Refusal): Promise<Next> {
+    if (this.left.length > 0) return { kind: 'again', plan: this.nextPlan() };
+    await this.endUnanswered('aborted', route);
+    return { kind: 'ended', refusal: refused };
+  }
+
+  /** The model is being loaded, which costs nothing: waits for it where the caller wants that. */
+  private async waitForModel(answered: Answered, coldStart: ColdStart): Promise<Next> {
+    const { call, parts, routed } = this;
+    const { plan, startedAtMs } = answered;
+    this.recordAnswer(answered, MODEL_LOADING);
+    this.coldStart ??= new ColdStartWait(parts.waitingRoom, call, isPaidPlan(routed.identity.plan));
+    this.coldStart.fold(call.attempts, startedAtMs);
+    const end = await this.coldStart.next(`${plan.route.upstream} ${routed.model}`, coldStart);
+    if (end === 'ask_again') return { kind: 'again', plan };
+    if (end === 'gone') return this.endUnanswered('aborted', plan.route);
+    return this.endReleased(answered, loadingRefusal(routed.model, coldStart, end === 'given_up'));
+  }
+
   private async endForOurKey(answered: Answered): Promise<Next> {
     const { call, parts } = this;
-    const { plan, head, served } = answered;
+    const { plan, head } = answered;
     this.recordAnswer(answered, 'our key was refused');
     parts.metrics.alarms.inc({ kind: 'upstream_key' });
     parts.logger.error(
       { requestId: call.id, upstream: plan.route.upstream, status: head.status },
       'an upstream refused our key',
     );
+    return this.endReleased(answered, refusals.ABOUT_OUR_KEY);
+  }
+
+  /** An answer of which nothing is passed on, and which costs nothing. */
+  private async endReleased({ served }: Answered, refusal: Refusal): Promise<Next> {
     await settleCall(
-      parts.journal,
-      call,
+      this.parts.journal,
+      this.call,
       {
         served,
         reading: NOTHING_READ,
@@ -268,9 +313,9 @@ export class Forwarding {
         outcome: 'upstream_error',
         condition: null,
       },
-      parts.config.settleWaitMaxMs,
+      this.parts.config.settleWaitMaxMs,
     );
-    return { kind: 'ended', refusal: refusals.ABOUT_OUR_KEY };
+    return { kind: 'ended', refusal };
   }
 
   private async relay(answered: Answered): Promise<Next> {

@@ -9,11 +9,14 @@ import { IdentityModule } from '../identity/identity.module.js';
 import { LiveProcessesService } from '../identity/live-processes.service.js';
 import { MeteringModule } from '../metering/metering.module.js';
 import { memoryRateLimiter } from './counting-rate-limiter.js';
+import { JobPollerService } from './passthrough/job-poller.service.js';
 import { ProxyRoutes } from './proxy.routes.js';
 import { ProxyService } from './proxy.service.js';
 import { RateLimiter } from './rate-limiter.js';
 import { RateLimitsService } from './rate-limits.service.js';
 import { RedisRateLimiter } from './redis-rate-limiter.js';
+import { ServerlessTier } from './serverless/serverless-tier.service.js';
+import { WaitingRoom, waitingRoomFor } from './serverless/waiting-room.js';
 import { Upstreams } from './upstreams.js';
 
 @Module({
@@ -22,7 +25,14 @@ import { Upstreams } from './upstreams.js';
     ProxyService,
     ProxyRoutes,
     Upstreams,
+    JobPollerService,
     RateLimitsService,
+    ServerlessTier,
+    {
+      provide: WaitingRoom,
+      inject: [CONFIG],
+      useFactory: ({ upstream }: Config) => waitingRoomFor(upstream.headersTimeoutMs),
+    },
     {
       provide: RateLimiter,
       inject: [CONFIG, LiveProcessesService, MetricsService, LOGGER],

@@ -24,6 +24,8 @@ import { RateLimitsService } from './rate-limits.service.js';
 import * as refusals from './refusals.js';
 import { readMarks, secretOf } from './request-headers.js';
 import { RequestReader } from './request-reader.js';
+import { ServerlessTier } from './serverless/serverless-tier.service.js';
+import { WaitingRoom } from './serverless/waiting-room.js';
 import { Upstreams } from './upstreams.js';
 
 /** A second 503 to the same token so soon is sent late: some clients repeat without a pause. */
@@ -59,12 +61,15 @@ export class ProxyService {
     private readonly journal: Journal,
     private readonly metrics: MetricsService,
     private readonly rates: RateLimitsService,
+    private readonly serverless: ServerlessTier,
+    private readonly waitingRoom: WaitingRoom,
     upstreams: Upstreams,
   ) {
     this.buffers = new BufferBudget(config.bufferMaxBytes);
     this.reader = new RequestReader(config, catalog, this.buffers);
     this.holds = new Holds(config);
     this.bodyMacKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'idempotency body', 32));
+    serverless.watchLoad(() => this.calls.size);
     this.forwarder = new Forwarder({
       config,
       catalog,
@@ -74,6 +79,8 @@ export class ProxyService {
       upstreams,
       buffers: this.buffers,
       calls: this.calls,
+      serverless,
+      waitingRoom,
       beforeUnavailable: (call, routed) => this.pauseAfterUnavailable(call, routed.identity),
     });
   }
@@ -123,12 +130,18 @@ export class ProxyService {
       }
 
       // 3 read and route
-      const routed = await this.reader.read(call, { ...identified, identity, marks });
-      if (routed === null) return;
-      if ('code' in routed) {
-        await this.refuse(call, routed, identity);
+      const read = await this.reader.read(call, { ...identified, identity, marks });
+      if (read === null) return;
+      if ('code' in read) {
+        await this.refuse(call, read, identity);
         return;
       }
+      const routes = await this.serverless.place(call, read);
+      if ('code' in routes) {
+        await this.refuse(call, routes, identity);
+        return;
+      }
+      const routed = routes === read.routes ? read : { ...read, routes };
       if (routed.facts.stream === true) {
         const isTooMany = this.openStream(identity.tokenId);
         if (isTooMany !== null) {
@@ -157,6 +170,7 @@ export class ProxyService {
         isDemo: this.config.isDemo,
       });
     } finally {
+      if (call.attempts.length === 0) await this.serverless.giveBack(call);
       if (streamOf !== null) this.calls.closeStream(streamOf);
       this.buffers.give(call.heldBodyBytes);
       this.calls.remove(call);
@@ -177,6 +191,7 @@ export class ProxyService {
 
   /** Waits for the calls in flight; what is left after `graceMs` is cut, settled and ended. */
   async drain(graceMs: number): Promise<void> {
+    this.waitingRoom.close();
     if (await this.calls.empty(graceMs)) return;
     this.logger.warn({ left: this.calls.size }, 'cutting the requests that are still in flight');
     this.calls.cutAll();
@@ -251,6 +266,7 @@ export class ProxyService {
 
   private async refuse(call: Call, refused: Refusal, identity: Identity | null): Promise<void> {
     this.metrics.refusals.inc({ code: refused.code });
+    if (call.attempts.length === 0) await this.serverless.giveBack(call);
     if (errorStatus(refused.code) === 503 && identity !== null)
       await this.pauseAfterUnavailable(call, identity);
     if (identity !== null && call.rates === null && isRateLimited(identity))

@@ -84,7 +84,7 @@ export class Upstreams implements OnApplicationShutdown {
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
     });
     this.timer = setInterval(() => {
-      this.closeUnused();
+      this.closeUnused(performance.now());
     }, LOOK_EVERY_MS).unref();
   }
 
@@ -114,6 +114,17 @@ export class Upstreams implements OnApplicationShutdown {
     };
   }
 
+  /** Closes pools that nobody asked for lately, and those at an address that was given up. */
+  closeUnused(atMs: number): void {
+    const sinceMs = atMs - UNUSED_MAX_MS;
+    const configured = this.directory.baseUrls();
+    for (const [baseUrl, { connection, usedAtMs }] of this.pools) {
+      if (usedAtMs > sinceMs && configured.has(baseUrl)) continue;
+      this.pools.delete(baseUrl);
+      connection.dispatcher.close().catch(() => undefined);
+    }
+  }
+
   async onApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
     const open = [...this.pools.values()].map(({ connection }) => connection.dispatcher);
@@ -131,17 +142,6 @@ export class Upstreams implements OnApplicationShutdown {
     }
     open.usedAtMs = performance.now();
     return open.connection;
-  }
-
-  /** And those at an address that was given up. */
-  private closeUnused(): void {
-    const sinceMs = performance.now() - UNUSED_MAX_MS;
-    const configured = this.directory.baseUrls();
-    for (const [baseUrl, { connection, usedAtMs }] of this.pools) {
-      if (usedAtMs > sinceMs && configured.has(baseUrl)) continue;
-      this.pools.delete(baseUrl);
-      connection.dispatcher.close().catch(() => undefined);
-    }
   }
 }
 

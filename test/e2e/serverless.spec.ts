@@ -283,6 +283,25 @@ describe('a model that is not loaded', () => {
     expect(await usedBy(caller)).toBe(1);
   });
 
+  it('that breaks while it is waited for is answered as it answers, and no seat is left taken', async () => {
+    const caller = await newCaller();
+    notLoaded(1);
+    service.simulator.faults.add({
+      match: { provider: 'hf-inference' },
+      directives: { faults: ['500'] },
+      times: 1,
+    });
+    const broken = await chat(caller, ask(MODEL, 'output=3'), WAIT);
+    expect(broken.status).toBe(500);
+    await broken.text();
+    expect(room.waiting).toBe(0);
+    const { attempts } = await eventOf(service, broken.headers.get('x-request-id'));
+    expect(attempts?.map(({ status, error }) => [status, error])).toEqual([
+      [503, 'model loading'],
+      [500, 'status 500'],
+    ]);
+  });
+
   it('is forgotten by a client that leaves', async () => {
     const caller = await newCaller();
     notLoaded(10_000);

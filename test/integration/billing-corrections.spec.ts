@@ -129,9 +129,28 @@ describe('a correction', () => {
     });
     const again = await postOnce(billing.api, path, `decision:${used.id}`, UP);
     expect(again).toMatchObject({ status: 201, body: first.body });
-    const changed = { ...UP, amountUsd: '3.6' };
-    expect((await postOnce(billing.api, path, `decision:${used.id}`, changed)).status).toBe(422);
+    for (const changed of [
+      { amountUsd: '3.6' },
+      { period: '2027-02' },
+      { reason: 'another' },
+      { requestId: used.id },
+      { provider: 'groq' },
+      { upstream: 'other', provider: 'together' },
+    ]) {
+      const body = { ...UP, ...changed };
+      const answer = await postOnce(billing.api, path, `decision:${used.id}`, body);
+      expect(answer).toMatchObject({
+        status: 422,
+        body: { error: { code: 'idempotency_key_reused' } },
+      });
+    }
     expect(await corrections()).toEqual([first.body]);
+    const ofProvider = { ...UP, amountUsd: '-0.5', provider: 'groq' };
+    const key = 'of a provider';
+    const named = await postOnce(billing.api, path, key, ofProvider);
+    expect(await postOnce(billing.api, path, key, ofProvider)).toEqual(named);
+    const elsewhere = { ...ofProvider, provider: 'together' };
+    expect((await postOnce(billing.api, path, key, elsewhere)).status).toBe(422);
     const down = { ...UP, amountUsd: '-1.25', requestId: used.id };
     expect(await billing.api.post(path, down)).toMatchObject({
       status: 201,

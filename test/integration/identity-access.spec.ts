@@ -24,6 +24,11 @@ const ROUTES: readonly [ApiMethod, string, unknown][] = [
   ['DELETE', '/members/MEMBER', undefined],
   ['POST', '/tokens', { name: 'x' }],
   ['GET', '/tokens', undefined],
+  ['GET', '/routing', undefined],
+  ['PUT', '/routing', { default: 'cheapest', preferred: ['groq'] }],
+  ['GET', '/providers', undefined],
+  ['GET', '/providers/groq', undefined],
+  ['PUT', '/providers/groq', { enabled: false }],
 ];
 
 const ALL_SCOPES = [

@@ -1,3 +1,4 @@
+import { uuidv7 } from 'uuidv7';
 import { BATCH_MAX, RELEASED_UNSENT } from '../../src/metering/group-commit.js';
 import type { Context } from './context.js';
 import {
@@ -15,8 +16,6 @@ import { RELEASED } from './steps-time.js';
 import type { Process } from './world.js';
 
 /** Steps in which processes die and connections break. */
-
-const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 
 /** A process dies with requests under way: the other one releases what it held. */
 export async function crash(context: Context): Promise<void> {
@@ -36,15 +35,14 @@ async function sweep(context: Context, ownerId: string, sweeper: Process): Promi
     (event) => event.state === 'open' && run.ownerOf.get(event.id) === ownerId,
   );
   const released = new Set<string>();
-  for (let after = NIL_UUID; ;) {
-    const events = await sweeper.owners.openEventsOf(ownerId, after, BATCH_MAX);
-    const last = events.at(-1);
-    if (last === undefined) break;
+  const heirId = uuidv7();
+  for (;;) {
+    const events = await sweeper.owners.takeOver(ownerId, heirId, BATCH_MAX);
+    if (events.length === 0) break;
     await Promise.all(
       events.map((event) => sweeper.journal.settle(event, RELEASED_UNSENT).receipt),
     );
     for (const { id } of events) released.add(id);
-    after = last.id;
   }
   await sweeper.owners.forget(ownerId);
   for (const event of held) {

@@ -3,12 +3,16 @@ import { pino } from 'pino';
 import { loadConfig } from '../../src/config/config.js';
 import { DatabaseService } from '../../src/database/database.service.js';
 import { GroupCommitJournal } from '../../src/metering/group-commit.js';
+import type { JobRunsService } from '../../src/jobs/job-runs.service.js';
 import { JournalRepository } from '../../src/metering/journal.repository.js';
 import { refOf, type AdmittedEvent } from '../../src/metering/journal.js';
 import type { NewMediaJob } from '../../src/metering/media-job.js';
 import { MediaJobsRepository } from '../../src/metering/media-jobs.repository.js';
 import { MediaJobsService } from '../../src/metering/media-jobs.service.js';
 import { OwnersRepository } from '../../src/metering/owners.repository.js';
+
+/** Nobody looks at the runs of the poller here. */
+const NO_RUNS = { ended: () => undefined } as unknown as JobRunsService;
 
 /** A process as far as jobs are concerned: an owner of holds without a heartbeat. */
 export interface JobProcess {
@@ -57,6 +61,7 @@ export async function startJobProcess(
       new MediaJobsRepository(database),
       journal,
       clock,
+      NO_RUNS,
       ownerId,
       pino({ level: 'silent' }),
     ),

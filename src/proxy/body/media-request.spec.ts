@@ -85,7 +85,7 @@ describe('a request for speech', () => {
         const escaped = [...Array(input.length).keys()]
           .map((at) => `\\u${input.charCodeAt(at).toString(16).padStart(4, '0')}`)
           .join('');
-        const characters = [...input].length;
+        const characters = Array.from(input).length;
         expect(factsOf('speech', { model: 'm', input }).characters).toBe(characters);
         expect(factsOf('speech', `{"input":"${escaped}"}`).characters).toBe(characters);
       }),

@@ -187,7 +187,7 @@ function whole(sentence: string): MultipartProblem {
   return { field: null, message: `${sentence}.` };
 }
 
-const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)$/;
+const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[^\p{Cc}]|\t)*)$/u;
 
 function readPartHead(bytes: Buffer): PartHead | MultipartProblem {
   const headers = new Map<string, string>();

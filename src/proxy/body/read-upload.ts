@@ -68,8 +68,6 @@ export async function readUpload(
   }
   const declared = Number(request.headers['content-length'] ?? Number.NaN);
   if (declared > options.maxBytes) return { kind: 'too_large' };
-  // It left while its token was looked up: no event will tell us any more.
-  if (request.destroyed) return { kind: 'client_gone' };
   let file: SpoolFile;
   try {
     file = await options.spool.create();
@@ -213,6 +211,8 @@ class UploadReader {
         .on('end', this.onEnd)
         .on('close', this.onGone)
         .on('error', this.onGone);
+      // It left while the file was made.
+      if (request.destroyed) this.onGone();
     });
   }
 
@@ -252,9 +252,10 @@ class UploadReader {
       for (;;) {
         const chunk = this.queue.shift();
         if (chunk === undefined) break;
-        const hasRoom = await this.file.write(chunk);
-        this.pendingBytes -= chunk.length;
-        this.options.budget.give(chunk.length);
+        const hasRoom = await this.file.write(chunk).finally(() => {
+          this.pendingBytes -= chunk.length;
+          this.options.budget.give(chunk.length);
+        });
         if (this.isOver) return;
         if (!hasRoom) {
           this.finish({ kind: 'no_room' });

@@ -21,6 +21,7 @@ const NO_ROOM: ReadonlySet<string> = new Set([
   'EACCES',
   'EPERM',
   'ENOENT',
+  'ENOTDIR',
   'EIO',
 ]);
 

@@ -1,13 +1,25 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Outcome } from './books.js';
 import type { Call, Extent } from './call.js';
-import { OVERSIZE_BYTES, sendWhole } from './chat-plain.js';
-import { type StreamEvent, streamEvents } from './dialects.js';
+import { OVERSIZE_BYTES, sendWhole } from './plain.js';
+import type { StreamEvent } from './dialects.js';
 import { htmlPage } from './error-answers.js';
 import type { Exchange } from './exchange.js';
 import { drawMs } from './interruption.js';
+import type { JsonObject } from './json.js';
 import { renderEvent, Wire } from './sse.js';
 import { wireOptions } from './wire-options.js';
+
+/** A streamed answer before any fault struck it. */
+export interface StreamedAnswer {
+  readonly events: readonly StreamEvent[];
+  /** How the stream ends where nothing breaks it: `faulted` where the provider itself reports a failure. */
+  readonly outcome: 'complete' | 'faulted';
+  /** The event by which this route says that it cannot go on. */
+  readonly error: StreamEvent;
+  /** An event that means nothing, with this text in it. */
+  padding(text: string): JsonObject;
+}
 
 /** One write of a stream. `tokens` = completion tokens generated once it was sent. */
 interface Frame {
@@ -25,14 +37,18 @@ interface Script {
 /** After how many events a fault in mid-stream strikes unless `after=` says otherwise. */
 const STRIKE_AFTER = 2;
 
-/** A streamed answer in the provider's dialect, with the faults asked of it. */
-export async function serveStream(exchange: Exchange, call: Call): Promise<void> {
+/** Sends a streamed answer with the faults asked of it. */
+export async function sendStream(
+  exchange: Exchange,
+  call: Call,
+  answer: StreamedAnswer,
+): Promise<void> {
   if (call.has('html-200')) {
     call.record('faulted', 200, 'nothing');
     exchange.answer(200, { ...call.headers, ...htmlPage.headers }, htmlPage.body);
     return;
   }
-  const script = scriptOf(call);
+  const script = scriptOf(call, answer);
   const headers: OutgoingHttpHeaders = {
     ...call.headers,
     'content-type': 'text/event-stream; charset=utf-8',
@@ -101,22 +117,24 @@ function strikeIndex(call: Call, frames: number): number {
   return Math.min(call.asked.after ?? STRIKE_AFTER, frames - 1);
 }
 
-function scriptOf(call: Call): Script {
-  const { plan, offer, facts } = call;
-  const events = withDone(streamEvents(plan, offer.dialect, facts), call.asked.done);
+function scriptOf(call: Call, answer: StreamedAnswer): Script {
+  const events = withDone(answer.events, call.asked.done);
   const framing = { crlf: call.has('crlf'), multiLine: call.has('multi-line-data') };
   const frames: Frame[] = events.map((event) => ({
     text: renderEvent(event, framing),
     tokens: event.tokens,
   }));
-  const data = (json: string, tokens: number): Frame => ({ text: `data: ${json}\n\n`, tokens });
+  const error = (tokens: number): Frame => ({
+    text: renderEvent(answer.error, { crlf: false, multiLine: false }),
+    tokens,
+  });
   if (call.has('error-first-event')) {
-    return { frames: [data(ERROR_EVENT, 0)], outcome: 'faulted', extent: 'nothing' };
+    return { frames: [error(0)], outcome: 'faulted', extent: 'nothing' };
   }
   const at = strikeIndex(call, frames.length);
   const tokens = frames[at - 1]?.tokens ?? 0;
   if (call.has('error-mid-stream')) {
-    const cut = [...frames.slice(0, at), data(ERROR_EVENT, tokens)];
+    const cut = [...frames.slice(0, at), error(tokens)];
     return { frames: cut, outcome: 'faulted', extent: { tokens } };
   }
   if (call.has('end-mid-stream')) {
@@ -124,20 +142,18 @@ function scriptOf(call: Call): Script {
     const cut = [...frames.slice(0, at), { text: '', tokens }];
     return { frames: cut, outcome: 'faulted', extent: { tokens } };
   }
-  if (call.has('invalid-json')) frames.splice(at, 0, data('{"id":"chatcmpl-', tokens));
-  if (call.has('oversize-event')) {
-    const padding = 'x'.repeat(call.asked.sizeBytes ?? OVERSIZE_BYTES);
-    frames.splice(at, 0, data(JSON.stringify({ id: facts.id, choices: [], padding }), tokens));
+  if (call.has('invalid-json')) {
+    frames.splice(at, 0, { text: 'data: {"id":"chatcmpl-\n\n', tokens });
   }
-  return { frames, outcome: 'complete', extent: 'whole' };
+  if (call.has('oversize-event')) {
+    const padding = answer.padding('x'.repeat(call.asked.sizeBytes ?? OVERSIZE_BYTES));
+    frames.splice(at, 0, { text: `data: ${JSON.stringify(padding)}\n\n`, tokens });
+  }
+  return { frames, outcome: answer.outcome, extent: 'whole' };
 }
 
-const ERROR_EVENT = JSON.stringify({
-  error: { message: 'The model backend failed', type: 'server_error', code: 500 },
-});
-
 /** `[[sim done=yes|no]]` overrules whether the provider ends its streams in `[DONE]`. */
-function withDone(events: StreamEvent[], wanted: boolean | null): StreamEvent[] {
+function withDone(events: readonly StreamEvent[], wanted: boolean | null): readonly StreamEvent[] {
   const last = events.at(-1);
   if (wanted === null || last === undefined || (last.kind === 'done') === wanted) return events;
   return wanted ? [...events, { kind: 'done', tokens: last.tokens }] : events.slice(0, -1);

@@ -1,0 +1,7 @@
+import { chatEndpoint } from './chat.js';
+import { completionEndpoint } from './completions.js';
+import { embeddingEndpoint } from './embeddings.js';
+import type { Endpoint } from './endpoint.js';
+
+/** The OpenAI-style routes with a JSON body: a path that ends another's stands behind it. */
+export const endpoints: readonly Endpoint[] = [chatEndpoint, completionEndpoint, embeddingEndpoint];
