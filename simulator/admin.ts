@@ -7,8 +7,9 @@ import { type ErrorAnswer, jsonError, notFound } from './error-answers.js';
 import { type FaultMatch, type FaultRoute, faultRoutes } from './fault-rules.js';
 import { sendError } from './interruption.js';
 import { countOrNull, isObject, type JsonObject } from './json.js';
-import { usdPerMillion } from './money.js';
+import { isRateUnit, type RateUnit, usdPerMillion } from './money.js';
 import type { Route } from './routes.js';
+import { unlistedPrices } from './unlisted-prices.js';
 
 /** A mistake in an admin call: answered with 400. */
 class AdminError extends Error {}
@@ -17,7 +18,7 @@ class AdminError extends Error {}
  * The routes under `/_sim/`; they need no key.
  * - `GET /_sim/books?since=&tag=`, `DELETE /_sim/books`
  * - `GET|POST|DELETE /_sim/faults`
- * - `GET|PUT|DELETE /_sim/prices`
+ * - `GET|PUT|DELETE /_sim/prices`, `GET /_sim/unlisted-prices`
  * - `POST /_sim/reset`: books, faults, catalogue, unit prices, jobs, cold starts and cached results
  * - those of `admin-upstreams.ts`
  */
@@ -71,6 +72,8 @@ function route(
       return done;
     case 'GET /_sim/prices':
       return jsonError(200, { data: readPrices(context) });
+    case 'GET /_sim/unlisted-prices':
+      return jsonError(200, { data: unlistedPrices(context) });
     case 'PUT /_sim/prices':
       setPrice(context, objectOf(bytes));
       return done;
@@ -143,11 +146,14 @@ function readPrices({ catalogue }: Context): JsonObject[] {
   );
 }
 
-/** `{model, provider, inputUsdPerMillion, outputUsdPerMillion, cachedInputUsdPerMillion?, ...}` */
+/** `{model, provider, inputUsdPerMillion, outputUsdPerMillion, cachedInputUsdPerMillion?, rates?, ...}` */
 function setPrice({ catalogue }: Context, body: JsonObject): void {
   const cached = body['cachedInputUsdPerMillion'];
   const contextLength = countOrNull(body['contextLength']);
   const tokensPerSecond = countOrNull(body['tokensPerSecond']);
+  const model = text(body, 'model');
+  // What a model does is its own and not the price's: a known one keeps it.
+  const task = catalogue.offers(model)[0]?.terms.task;
   const terms: OfferTerms = {
     provider: text(body, 'provider'),
     inputUsdPerMillion: text(body, 'inputUsdPerMillion'),
@@ -157,8 +163,18 @@ function setPrice({ catalogue }: Context, body: JsonObject): void {
     status: body['status'] === 'error' ? 'error' : 'live',
     ...(contextLength !== null && { contextLength }),
     ...(tokensPerSecond !== null && { tokensPerSecond }),
+    ...(task !== undefined && { task }),
+    ...(isObject(body['rates']) && { rates: ratesOf(body['rates']) }),
   };
-  catalogue.setOffer(text(body, 'model'), terms);
+  catalogue.setOffer(model, terms);
+}
+
+/** `{megapixel: "0.025"}` */
+function ratesOf(rates: JsonObject): [unit: RateUnit, usd: string][] {
+  return Object.keys(rates).map((unit) => {
+    if (!isRateUnit(unit)) throw new AdminError(`no price is published per ${unit}`);
+    return [unit, text(rates, unit)];
+  });
 }
 
 function priceDisplay(value: unknown): PriceDisplay {

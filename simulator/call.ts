@@ -140,6 +140,9 @@ export class Call {
       'set-cookie': 'sim-upstream=1; Path=/',
     };
     if (this.requestIdSent) headers['x-request-id'] = this.requestId;
+    // Where Anthropic-style clients look for it.
+    if (this.requestIdSent && this.terms.task === 'messages')
+      headers['request-id'] = this.requestId;
     if (this.inferenceId !== null) headers['inference-id'] = this.inferenceId;
     const named = this.has('unpriced-provider') ? 'unlisted-provider' : this.offer.provider;
     if (this.terms.viaRouter) headers['x-inference-provider'] = named;

@@ -43,7 +43,7 @@ function read(body: JsonObject): Understood {
       body,
       isStream: body['stream'] === true,
       text: lastUserText(messages),
-      plan: (asked, contextLength, seed) => planText(chatAsk(body), asked, contextLength, seed),
+      plan: (asked, { contextLength }, seed) => planText(chatAsk(body), asked, contextLength, seed),
       refusal: (call) => streamOptionsRefusal(call) ?? textRefusal(call, 'messages'),
       answer,
     },

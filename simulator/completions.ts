@@ -50,7 +50,7 @@ function read(body: JsonObject): Understood {
       body,
       isStream,
       text: typeof text === 'string' ? text : '',
-      plan: (asked, contextLength, seed) =>
+      plan: (asked, { contextLength }, seed) =>
         planText(textAsk(body, prompts, bestOf), asked, contextLength, seed),
       refusal: (call) => streamOptionsRefusal(call) ?? textRefusal(call, 'prompt'),
       answer: (exchange, call) => answer(exchange, call, n, bestOf),

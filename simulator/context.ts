@@ -3,7 +3,7 @@ import type { Catalogue } from './catalogue.js';
 import type { ColdStarts } from './cold-starts.js';
 import type { FaultRules } from './fault-rules.js';
 import type { Jobs } from './jobs.js';
-import type { ResultCache } from './serverless.js';
+import type { ResultCache } from './result-cache.js';
 import type { UnitOffers } from './unit-offers.js';
 
 /** What every route of one simulator shares. */

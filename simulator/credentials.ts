@@ -24,7 +24,7 @@ export function isAuthorized(
 /** Serves only callers with the key; others get the router's 401, once their body was read. */
 export async function withKey(
   request: Routed,
-  serve: (bytes: Buffer) => Promise<void>,
+  serve: (bytes: Buffer) => Promise<void> | void,
   form: ErrorForm = 'openai',
 ): Promise<void> {
   const { context, exchange } = request;

@@ -3,6 +3,7 @@ import type { CatalogueShape, DirectHost } from './direct-hosts.js';
 import type { JsonObject } from './json.js';
 import { type PicoUsd, usdPerMillion } from './money.js';
 import { hashText } from './random.js';
+import type { Task } from './tasks.js';
 
 interface Listed {
   readonly model: string;
@@ -16,16 +17,32 @@ const NOVITA_PRICE_PARTS = 10_000;
 
 /** The body of a provider's own list of models, with its own ids. */
 export function directCatalogueJson(catalogue: Catalogue, host: DirectHost): string {
-  const listed = catalogue.modelIds().flatMap((model): Listed[] => {
-    const offer = catalogue.offer(model, host.provider);
-    return offer?.status === 'live' ? [{ model, offer }] : [];
-  });
+  const listed = catalogue
+    .everyOffer()
+    .filter(({ offer }) => offer.provider === host.provider && offer.status === 'live')
+    .filter(({ offer }) => isListed(offer, host.catalogue));
   const entries = listed.map((one) => entryOf(host.catalogue, one));
   // Together's list is not wrapped in anything.
   return JSON.stringify(
     host.catalogue === 'together' ? entries : { object: 'list', data: entries },
   );
 }
+
+/** Lists that state prices know only prices per token, but for Together's, which shows 0 for others. */
+function isListed({ tasks }: Offer, shape: CatalogueShape): boolean {
+  const isByToken = tasks.includes('chat') || tasks.includes('embedding');
+  return isByToken || (shape !== 'deepinfra' && shape !== 'novita' && shape !== 'openrouter');
+}
+
+/** Together's word for what a model does. */
+const togetherTypes: Readonly<Partial<Record<Task, string>>> = {
+  chat: 'chat',
+  completion: 'language',
+  embedding: 'embedding',
+  image: 'image',
+  transcription: 'transcribe',
+  speech: 'audio',
+};
 
 function entryOf(shape: CatalogueShape, listed: Listed): JsonObject {
   const { model, offer } = listed;
@@ -93,7 +110,7 @@ function together(entry: JsonObject, { model, offer }: Listed): JsonObject {
   };
   return {
     ...rest,
-    type: 'chat',
+    type: togetherTypes[offer.tasks[0] ?? 'chat'] ?? 'chat',
     running: false,
     display_name: nameOf(model),
     organization,

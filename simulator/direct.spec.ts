@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from './server.js';
 import { chatBody, chunksOf } from './spec-client.js';
-import { EVERY_DIALECT, UNPRICED } from './special-models.js';
+import { EVERY_DIALECT, ONE_PROVIDER_DOWN, UNPRICED } from './special-models.js';
+import { EMBEDDINGS, PER_IMAGE } from './unlisted-models.js';
 
 const LLAMA = 'meta-llama/Llama-3.3-70B-Instruct';
 let simulator: Simulator;
@@ -114,6 +115,16 @@ describe('a provider called directly', () => {
     expect(chunksOf(text).at(-1)?.usage?.cost).toEqual(expect.any(Number));
   });
 
+  it('serves the siblings of its chat route, and what others do not', async () => {
+    const vectors = JSON.stringify({ model: idAt('together', EMBEDDINGS), input: 'a toll' });
+    const answer = await post('together/v1/embeddings', vectors, 'Bearer tk');
+    expect(await answer.json()).toMatchObject({ object: 'list' });
+    const foreign = JSON.stringify({ model: EMBEDDINGS, input: 'a toll' });
+    expect((await post('together/v1/embeddings', foreign, 'Bearer tk')).status).toBe(404);
+    const completion = JSON.stringify({ model: idAt('novita'), prompt: 'a toll' });
+    expect((await post('novita/v3/openai/completions', completion, 'Bearer nk')).status).toBe(200);
+  });
+
   it('is 404 where it has no route', async () => {
     expect((await post('groq/v1/chat/completions', '{}', 'Bearer any')).status).toBe(404);
     expect((await get('nobody/v1/models')).status).toBe(404);
@@ -148,6 +159,11 @@ describe("a provider's own catalogue", () => {
       context_length: 131_072,
       pricing: { input: 0.88, output: 0.88, base: 0 },
     });
+    // What is not priced per token has zeros there, and is not free.
+    const picture = list.find(({ id }) => id === idAt('together', PER_IMAGE));
+    expect(picture).toMatchObject({ type: 'image', pricing: { input: 0, output: 0 } });
+    const vectors = list.find(({ id }) => id === idAt('together', EMBEDDINGS));
+    expect(vectors).toMatchObject({ type: 'embedding', pricing: { input: 0.5, output: 0 } });
     const hidden = list.find(({ id }) => id === idAt('together', UNPRICED));
     expect(hidden).not.toHaveProperty('pricing');
   });
@@ -184,6 +200,13 @@ describe("a provider's own catalogue", () => {
     const found = list.find(({ id }) => id === idAt(provider));
     expect(found).toMatchObject({ object: 'model' });
     expect(JSON.stringify(list)).not.toContain('pricing');
+  });
+
+  it('leaves out what is down', async () => {
+    const list = await entries('groq/openai/v1/models', 'any');
+    const ids = list.map(({ id }) => id);
+    expect(ids).toContain(idAt('groq'));
+    expect(ids).not.toContain(idAt('groq', ONE_PROVIDER_DOWN));
   });
 
   it('lists ids that the provider itself accepts', async () => {

@@ -11,6 +11,7 @@ import { providerError } from './provider-errors.js';
 import type { Routed } from './routes.js';
 import { serveEndpoint } from './serve-endpoint.js';
 import { serveJob } from './serve-job.js';
+import { serveReadTranscription, transcriptionForm } from './transcriptions.js';
 import type { Task } from './tasks.js';
 
 /**
@@ -52,11 +53,12 @@ async function serveAt(
     await serveJob(call, request, bytes);
     return;
   }
-  if (req.method !== 'POST' || base === null || !path.startsWith(`${base}/`)) {
-    sendError(exchange, providerError(provider, 'not_found', path), headers);
+  const isPost = req.method === 'POST' && base !== null;
+  if (isPost && path === `${base}/${transcriptionForm.path}`) {
+    await serveReadTranscription({ context, exchange }, bytes, provider);
     return;
   }
-  const endpoint = endpoints.find((known) => path === `${base}/${known.path}`);
+  const endpoint = endpoints.find((known) => isPost && path === `${base}/${known.path}`);
   if (endpoint === undefined) {
     sendError(exchange, providerError(provider, 'not_found', path), headers);
     return;

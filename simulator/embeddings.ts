@@ -43,7 +43,7 @@ function read(body: JsonObject): Understood {
       body,
       isStream: false,
       text: typeof text === 'string' ? text : '',
-      plan: (asked, _contextLength, seed) => {
+      plan: (asked, _offer, seed) => {
         const counted = Math.max(1, Math.ceil(chars / CHARS_PER_TOKEN) + ids);
         const tokens = { prompt: asked.input ?? counted, completion: 0 };
         return planMedia(hashText(tail, seed ^ chars), {}, tokens);

@@ -1,5 +1,6 @@
 import type { AnswerPlan } from './answer-plan.js';
 import type { Call } from './call.js';
+import type { Offer } from './catalogue.js';
 import type { Directives } from './directives.js';
 import type { ErrorAnswer } from './error-answers.js';
 import type { Exchange } from './exchange.js';
@@ -15,7 +16,7 @@ export interface Ask {
   readonly isStream: boolean;
   /** The text in which directives may stand. */
   readonly text: string;
-  plan(asked: Directives, contextLength: number, seed: number): AnswerPlan;
+  plan(asked: Directives, offer: Offer, seed: number): AnswerPlan;
   /** What the provider that serves would not take; null: it serves. */
   refusal(call: Call): ErrorAnswer | null;
   answer(exchange: Exchange, call: Call): Promise<void>;

@@ -82,7 +82,7 @@ describe('@huggingface/inference against hf-inference', () => {
   });
 
   it('a cold model is an error with its estimate, and waited for with the header', async () => {
-    simulator.coldStarts.makeCold(MINILM, { ms: 20 });
+    simulator.coldStarts.makeCold(MINILM);
     const ask = { model: MINILM, inputs: 'cold', provider } as const;
     await expect(client.featureExtraction(ask)).rejects.toThrow('is currently loading');
     const patient: typeof fetch = (input, init) => {
@@ -138,6 +138,13 @@ describe('@huggingface/inference against jobs', () => {
     const film = await client.textToVideo({ model, inputs, provider });
     expect(film.type).toBe('video/mp4');
     expect(simulator.books.since()).toMatchObject([{ provider, units: { video_ms: 5_000n } }]);
+  });
+
+  it('together: a picture at once, where the Hub says that it makes some', async () => {
+    const inputs = 'a toll booth';
+    const blob = await client.textToImage({ model: FLUX, inputs, provider: 'together' });
+    expect(blob).toBeInstanceOf(Blob);
+    expect(simulator.books.since()).toMatchObject([{ provider: 'together', task: 'image' }]);
   });
 
   it('a job that failed is an error and costs nothing', async () => {

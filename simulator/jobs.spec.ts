@@ -185,6 +185,22 @@ describe("fal's queue behind the router", () => {
     expect(simulator.books.tagged('run')).toMatchObject([{ units: { pixel: 262_144n } }]);
   });
 
+  it('an awaited job is called off when its caller leaves', async () => {
+    const leaving = new AbortController();
+    const sent = fetch(`${simulator.url}/${FLUX}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${KEY}` },
+      body: '{"prompt":"[[sim end=never tag=left]]"}',
+      signal: leaving.signal,
+    });
+    await eventually(() => simulator.jobs.all().some((job) => job.order.asked.tag === 'left'));
+    leaving.abort();
+    await expect(sent).rejects.toThrow();
+    await eventually(() => simulator.books.tagged('left').length === 1);
+    const expected = { billed: false, outcome: 'client_aborted' };
+    expect(simulator.books.tagged('left')).toMatchObject([expected]);
+  });
+
   it('wants the key, a known model and a directive that exists', async () => {
     const wrong = await ask('POST', FLUX, { prompt: '' }, { authorization: 'Bearer hf_other' });
     expect(wrong.status).toBe(401);
@@ -276,6 +292,30 @@ describe('jobs asked after at one address', () => {
     expect(simulator.books.tagged('zai')).toMatchObject([
       { units: { image: 1n }, costPicoUsd: 15_000_000_000n },
     ]);
+  });
+
+  it('novita: films of MiniMax', async () => {
+    const submitted = await ask('POST', 'novita/v3/minimax/v2/video_generation', {
+      model: 'MiniMax-H3',
+      content: [{ type: 'text', text: 'a toll [[sim polls=0 tag=minimax]]' }],
+      duration: 6,
+    });
+    const id = String(submitted.body['task_id']);
+    const { body } = await ask('GET', `novita/v3/minimax/v2/query/video_generation/${id}`);
+    expect(body['task']).toMatchObject({
+      status: 'succeeded',
+      content: { url: expect.any(String) as string },
+    });
+    expect(simulator.books.tagged('minimax')[0]?.units).toEqual({ video_ms: 6_000n });
+  });
+
+  it('Black Forest Labs: a result by its id', async () => {
+    const prompt = '[[sim polls=1 tag=bfl]]';
+    const submitted = await ask('POST', 'black-forest-labs/v1/flux-dev', { prompt });
+    const path = `black-forest-labs/v1/get_result?id=${String(submitted.body['id'])}`;
+    expect((await ask('GET', path)).body['status']).toBe('Pending');
+    expect((await ask('GET', path)).body).toMatchObject({ status: 'Ready', result: { prompt } });
+    expect(simulator.books.tagged('bfl')[0]?.units).toEqual({ image: 1n });
   });
 
   it('wavespeed: a result below the prediction', async () => {

@@ -68,6 +68,11 @@ export function isTokenUnit(unit: RateUnit): unit is (typeof tokenUnits)[number]
   return tokenUnits.some((known) => known === unit);
 }
 
+/** True for the name of a unit that `unitRate` takes. */
+export function isRateUnit(name: string): name is RateUnit {
+  return Object.hasOwn(publishedUnits, name) || tokenUnits.some((known) => known === name);
+}
+
 /** What quantities cost: each unit that has a rate, rounded down by itself. */
 export function unitCostPicoUsd(
   rates: readonly UnitRate[],

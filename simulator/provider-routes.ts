@@ -4,6 +4,7 @@ import { falAtRouter } from './fal-queue.js';
 import { sendError } from './interruption.js';
 import type { JobProtocol } from './job-protocol.js';
 import { serveMediaFile } from './media-files.js';
+import { blackForest, novitaMinimax } from './more-polled-jobs.js';
 import { novitaTasks, togetherVideos, wavespeedPredictions, zaiTasks } from './polled-jobs.js';
 import { providerError } from './provider-errors.js';
 import { replicatePredictions } from './replicate-predictions.js';
@@ -16,6 +17,8 @@ const queues: readonly (readonly [pattern: RegExp, protocol: JobProtocol])[] = [
   [/^\/fal-ai(\/.+)$/, falAtRouter],
   [/^\/together(\/v2\/videos(?:\/.*)?)$/, togetherVideos],
   [/^\/novita(\/v3\/async\/.+)$/, novitaTasks],
+  [/^\/novita(\/v3\/minimax\/.+)$/, novitaMinimax],
+  [/^\/black-forest-labs(\/v1\/.+)$/, blackForest],
   [/^\/replicate(\/v1\/.+)$/, replicatePredictions],
   [/^\/zai-org(\/api\/paas\/v4\/(?:async\/images|videos|async-result)\/.+)$/, zaiTasks],
   [/^\/wavespeed(\/api\/v3\/.+)$/, wavespeedPredictions],

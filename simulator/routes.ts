@@ -18,8 +18,7 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE' | '*';
   /** Matched against the path as it was sent, without its query. */
   readonly pattern: RegExp;
-  /** False: the path is none of its own after all, the next route has its turn. */
-  serve(request: Routed): Promise<boolean | void> | boolean | void;
+  serve(request: Routed): Promise<void> | void;
 }
 
 /** The body of a request, whole. Rejects when the client leaves before its end. */

@@ -79,8 +79,12 @@ export function refuse(
   requestId: string,
   headers: Call['headers'],
 ): void {
-  const sent = errors === 'anthropic' ? inAnthropicForm(answer, requestId) : answer;
-  sendError(exchange, sent, { 'x-request-id': requestId, ...headers });
+  if (errors === 'openai') {
+    sendError(exchange, answer, { 'x-request-id': requestId, ...headers });
+    return;
+  }
+  const ids = { 'x-request-id': requestId, 'request-id': requestId };
+  sendError(exchange, inAnthropicForm(answer, requestId), { ...ids, ...headers });
 }
 
 async function isInterrupted(context: Context, exchange: Exchange, call: Call): Promise<boolean> {
@@ -122,7 +126,7 @@ function callOf(
   const { model, offer } = picked;
   try {
     const asked = directivesOf(context, exchange, form, picked, ask);
-    const plan = ask.plan(asked, offer.contextLength, seed);
+    const plan = ask.plan(asked, offer, seed);
     const { body, isStream } = ask;
     const { task, idPrefix, usageFields } = form;
     const viaRouter = at === null;

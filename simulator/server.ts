@@ -15,7 +15,7 @@ import { sendError } from './interruption.js';
 import { Jobs } from './jobs.js';
 import { providerRoutes } from './provider-routes.js';
 import { readBody, type Route } from './routes.js';
-import { ResultCache } from './serverless.js';
+import { ResultCache } from './result-cache.js';
 import { recordJob } from './unit-lines.js';
 import { UnitOffers } from './unit-offers.js';
 
@@ -150,22 +150,20 @@ async function dispatch(context: Context, exchange: Exchange): Promise<void> {
   const target = req.url ?? '/';
   const query = target.indexOf('?');
   const path = query < 0 ? target : target.slice(0, query);
-  let read: Promise<Buffer> | null = null;
-  const bytes = (): Promise<Buffer> => (read ??= readBody(req));
   for (const route of routes) {
     if (route.method !== '*' && route.method !== req.method) continue;
     const match = route.pattern.exec(path);
     if (match === null) continue;
-    const served = await route.serve({
+    await route.serve({
       context,
       exchange,
       url: new URL(target, 'http://simulator'),
       groups: match.slice(1).map((group: string | undefined) => decodeURIComponent(group ?? '')),
-      bytes,
+      bytes: () => readBody(req),
     });
-    if (served !== false) return;
+    return;
   }
-  await bytes();
+  await readBody(req);
   sendError(exchange, notFound, {});
 }
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from './server.js';
-import { chat } from './spec-client.js';
+import { chat, eventually } from './spec-client.js';
 import { EVERY_DIALECT } from './special-models.js';
 
 const MINILM = 'sentence-transformers/all-MiniLM-L6-v2';
@@ -85,6 +85,21 @@ describe('a pipeline', () => {
     expect((await post(`${BGE}/pipeline/fill-mask`, { inputs: '' })).status).toBe(400);
     expect((await post(BGE, {})).status).toBe(400);
     expect(simulator.books.since().every((line) => !line.billed)).toBe(true);
+  });
+
+  it('is billed on when its caller leaves', async () => {
+    const leaving = new AbortController();
+    const sent = fetch(`${simulator.url}/hf-inference/models/${BGE}`, {
+      method: 'POST',
+      body: '{"inputs":"[[sim fault=hang-before-headers tag=left quantity=2]]"}',
+      signal: leaving.signal,
+    });
+    await eventually(() => simulator.openRequests() > 0);
+    leaving.abort();
+    await expect(sent).rejects.toThrow();
+    await eventually(() => simulator.books.tagged('left').length === 1);
+    const expected = { billed: true, outcome: 'client_aborted', units: { compute_ms: 2_000n } };
+    expect(simulator.books.tagged('left')).toMatchObject([expected]);
   });
 
   it('leaves the compute time out when told to', async () => {

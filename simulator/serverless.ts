@@ -22,7 +22,6 @@ export const SERVERLESS_ROUTE =
   /^\/hf-inference\/models\/([\w.-]+(?:\/[\w.-]+)?)(?:\/pipeline\/([\w-]+)|\/v1\/(completions))?$/;
 /** A model that does one does the other. */
 const SENTENCE_TASKS = ['feature-extraction', 'sentence-similarity'];
-const MOST_CACHED = 1_000;
 
 /** What is asked of the serverless tier. */
 interface ServerlessRequest {
@@ -31,26 +30,6 @@ interface ServerlessRequest {
   readonly task: string | null;
   /** Text generation in OpenAI's shape. */
   readonly isCompletion: boolean;
-}
-
-/** Results by what was asked: the same again is answered from here, in no time and for nothing. */
-export class ResultCache {
-  private results = new Map<string, PipelineOutput>();
-
-  get(key: string): PipelineOutput | null {
-    return this.results.get(key) ?? null;
-  }
-
-  /** Keeps a result; the oldest goes when there are too many. */
-  put(key: string, output: PipelineOutput): void {
-    this.results.set(key, output);
-    const [oldest] = this.results.keys();
-    if (this.results.size > MOST_CACHED && oldest !== undefined) this.results.delete(oldest);
-  }
-
-  reset(): void {
-    this.results = new Map();
-  }
 }
 
 /**

@@ -64,6 +64,14 @@ const rows: readonly Row[] = [
     id: 'bytedance/sdxl-lightning-4step',
     ...gpuSecond('0.000725'),
   },
+  {
+    provider: 'novita',
+    model: 'MiniMaxAI/MiniMax-H3',
+    id: 'MiniMax-H3',
+    task: 'image-text-to-video',
+    ...videoSecond('0.05'),
+  },
+  { provider: 'black-forest-labs', ...fluxDev, id: 'flux-dev', ...perImage('0.025') },
   { provider: 'replicate', ...wan22, id: 'wan-video/wan-2.2-t2v-fast', ...videoSecond('0.01') },
   { provider: 'replicate', ...whisper, id: 'openai/whisper', ...gpuSecond('0.000225') },
   {

@@ -73,6 +73,7 @@ export const unlistedModels: readonly { model: string; offers: readonly OfferTer
     per('together', 'megapixel', '0.025'),
     per('deepinfra', 'megapixel', '0.02'),
   ]),
+  model('black-forest-labs/FLUX.1-schnell', 'image', [per('together', 'megapixel', '0.0027')]),
   model(IMAGE_TOKENS, 'image', [
     {
       provider: 'openai',

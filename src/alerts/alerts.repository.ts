@@ -8,7 +8,7 @@ import {
   type Column,
 } from '../database/columns.js';
 import { DatabaseService } from '../database/database.service.js';
-import { DEFAULT_ALERT_THRESHOLDS } from '../domain/alerts.js';
+import { DEFAULT_ALERT_THRESHOLDS, type StandingAlert } from '../domain/alerts.js';
 import {
   ALERT_COLUMNS,
   ALERT_NAMES,
@@ -30,8 +30,8 @@ export interface WatchedBudget {
   /** As the journal stores it; null: none. */
   readonly creditText: string | null;
   readonly thresholds: readonly number[];
-  /** `basis:threshold` of the period's alerts. */
-  readonly raised: readonly string[];
+  /** Alerts of the period that were not rearmed. */
+  readonly told: readonly StandingAlert[];
 }
 
 interface BudgetRecord {
@@ -43,7 +43,14 @@ interface BudgetRecord {
   readonly used: string;
   readonly credit: string | null;
   readonly thresholds: string;
-  readonly raised: string;
+  readonly told: string;
+}
+
+interface ToldRecord {
+  readonly id: string;
+  readonly basis: Alert['basis'];
+  readonly threshold: number;
+  readonly max: string;
 }
 
 interface DeliveryRecord {
@@ -75,8 +82,8 @@ const SELECT_BUDGETS = `
   SELECT b.subject_id::text, b.account_id::text, b.scope, b.is_pay_as_you_go, b.limit_pico_usd::text AS max,
     b.used_pico_usd::text AS used, b.credit::text AS credit,
     coalesce(to_json(s.thresholds)::text, $2) AS thresholds,
-    (SELECT coalesce(json_agg(a.basis || ':' || a.threshold), '[]')::text FROM alerts a
-      WHERE a.subject_id = b.subject_id AND a.period = b.period) AS raised
+    (SELECT coalesce(json_agg(json_build_object('id', a.id, 'basis', a.basis, 'threshold', a.threshold, 'max', a.limit_pico_usd::text)), '[]')::text
+      FROM alerts a WHERE a.subject_id = b.subject_id AND a.period = b.period AND a.rearmed_at IS NULL) AS told
   FROM budgets b LEFT JOIN alert_settings s ON s.account_id = b.account_id
   WHERE b.period = $1 AND NOT b.is_closed
     AND (b.limit_pico_usd IS NOT NULL OR (b.scope = 'account' AND NOT b.is_pay_as_you_go))
@@ -107,6 +114,16 @@ export class AlertsRepository {
     );
   }
 
+  /** Lets alerts be raised again; nothing of those that another process has rearmed. */
+  async rearm(ids: readonly string[], at: Date): Promise<void> {
+    await this.database.prisma.$executeRawUnsafe(
+      `UPDATE alerts SET rearmed_at = greatest($2::text::timestamptz, raised_at)
+       WHERE id = ANY($1::text::uuid[]) AND rearmed_at IS NULL`,
+      arrayText(ids),
+      at.toISOString(),
+    );
+  }
+
   /**
    * Stores the alerts that no other process has stored before, each with its deliveries.
    *
@@ -119,7 +136,7 @@ export class AlertsRepository {
       `WITH raised AS (
          INSERT INTO alerts (${namesOf(NEW_ALERT)})
          SELECT ${selectionOf(NEW_ALERT, 'n')} FROM ${unnestOf(NEW_ALERT, 'n', 1)}
-         ON CONFLICT (subject_id, period, basis, threshold) DO NOTHING
+         ON CONFLICT (subject_id, period, basis, threshold) WHERE rearmed_at IS NULL DO NOTHING
          RETURNING id, account_id, raised_at
        ), told AS (
          INSERT INTO alert_deliveries (alert_id, position, account_id, channel, target, state, next_attempt_at)
@@ -183,7 +200,10 @@ export class AlertsRepository {
       usedPicoUsd: BigInt(record.used),
       creditText: record.credit,
       thresholds: JSON.parse(record.thresholds) as number[],
-      raised: JSON.parse(record.raised) as string[],
+      told: (JSON.parse(record.told) as ToldRecord[]).map(({ max, ...alert }) => ({
+        ...alert,
+        limitPicoUsd: BigInt(max),
+      })),
     }));
   }
 }

@@ -2,7 +2,7 @@ import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@ne
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import { Clock } from '../config/clock.js';
-import { reachedThresholds, usageRatio, type BudgetUse } from '../domain/alerts.js';
+import { alertChanges, usageRatio, type BudgetUse } from '../domain/alerts.js';
 import { burnedIn, parseCredit, usableIn } from '../domain/credits.js';
 import { periodOf } from '../domain/periods.js';
 import { BudgetWatch } from '../metering/budget-watch.js';
@@ -124,8 +124,11 @@ export class AlertsService implements OnModuleInit, OnModuleDestroy {
     period: string,
     at: Date,
   ): Promise<number> {
-    const due = budgets
-      .flatMap((budget) => alertsDue(budget, period, at))
+    const looks = budgets.map((budget) => lookAt(budget, period, at));
+    const rearmed = looks.flatMap((look) => look.rearmed);
+    if (rearmed.length > 0) await this.alerts.rearm(rearmed, at);
+    const due = looks
+      .flatMap((look) => look.due)
       .sort((one, other) => (orderOf(one) < orderOf(other) ? -1 : 1))
       // Ids ascend as the alerts do: a lower threshold is told before a higher one.
       .map((alert): Alert => ({ id: uuidv7(), ...alert }));
@@ -142,13 +145,18 @@ function orderOf({ subjectId, basis, threshold }: Omit<Alert, 'id'>): string {
   return `${subjectId}:${basis}:${threshold.toString().padStart(3, '0')}`;
 }
 
-function alertsDue(budget: WatchedBudget, period: string, at: Date): readonly Omit<Alert, 'id'>[] {
+function lookAt(
+  budget: WatchedBudget,
+  period: string,
+  at: Date,
+): { readonly due: readonly Omit<Alert, 'id'>[]; readonly rearmed: readonly string[] } {
   const ratio = usageRatio(useOf(budget, period));
-  if (ratio === null) return [];
-  const { subjectId, accountId, scope, raised } = budget;
-  return reachedThresholds(ratio, budget.thresholds)
-    .filter((threshold) => !raised.includes(`${ratio.basis}:${threshold}`))
-    .map((threshold) => ({
+  if (ratio === null) return { due: [], rearmed: [] };
+  const { subjectId, accountId, scope } = budget;
+  const { due, rearmed } = alertChanges(ratio, budget.thresholds, budget.told);
+  return {
+    rearmed,
+    due: due.map((threshold) => ({
       accountId,
       subjectId,
       scope,
@@ -156,7 +164,8 @@ function alertsDue(budget: WatchedBudget, period: string, at: Date): readonly Om
       threshold,
       raisedAt: at,
       ...ratio,
-    }));
+    })),
+  };
 }
 
 function useOf(budget: WatchedBudget, period: string): BudgetUse {

@@ -1,50 +1,28 @@
+import { closestModels, knownModel, type KnownModel } from '../domain/closest-models.js';
 import { ANY_MODEL, rowsInForce, type PriceRow, type RowsByUnit } from '../domain/pricing.js';
+import type { ModelOffers, Offer, RouterChoice } from '../domain/routing-offers.js';
 import {
-  closestModels,
   isPriced,
-  knownModel,
   parseAskedModel,
-  routesFor,
   unknownModel,
-  type KnownModel,
-  type ModelOffers,
-  type Offer,
+  type AccountRouting,
+  type AskedModel,
   type Resolution,
+  type RouteAsk,
 } from '../domain/routing.js';
-import type { PriceKey } from './catalog.js';
-import { behaviourOf, ROUTER_BEHAVIOUR, type BehaviourSettings } from './provider-behaviour.js';
-
-/** A model as the store keeps it; `entry` is the upstream's own, without its providers. */
-export interface StoredModel {
-  readonly id: string;
-  readonly entry: Readonly<Record<string, unknown>>;
-  readonly isListed: boolean;
-}
-
-/** A provider that serves a model, as the store keeps it. */
-export interface StoredRoute {
-  readonly model: string;
-  readonly provider: string;
-  readonly status: 'live' | 'error';
-  readonly contextLength: number | null;
-  readonly entry: Readonly<Record<string, unknown>>;
-  readonly isListed: boolean;
-  readonly isPriceStale: boolean;
-}
-
-export interface StoredProvider extends BehaviourSettings {
-  readonly slug: string;
-  readonly isEnabled: boolean;
-}
-
-/** Everything the store says about one upstream and the prices of every upstream. */
-export interface StoredCatalog {
-  readonly upstream: string;
-  readonly models: readonly StoredModel[];
-  readonly routes: readonly StoredRoute[];
-  readonly prices: readonly PriceRow[];
-  readonly providers: readonly StoredProvider[];
-}
+import type { Task } from '../domain/tasks.js';
+import { DEFAULT_UPSTREAM, OPENAI_COMPATIBLE, type PriceKey } from './catalog.js';
+import type { Health } from './health.js';
+import { behaviourOf, ROUTER_BEHAVIOUR } from './provider-behaviour.js';
+import { isRouter, pathOf, type UpstreamKind } from './provider-routes.js';
+import { RoutePlan } from './route-plan.js';
+import type {
+  StoredCatalog,
+  StoredModel,
+  StoredProvider,
+  StoredRoute,
+  StoredUpstream,
+} from './stored-catalog.js';
 
 export interface SnapshotOptions {
   readonly unpricedModels: 'reject' | 'allow';
@@ -52,6 +30,9 @@ export interface SnapshotOptions {
   readonly admitWaitMaxMs: number;
   /** Providers that refused to be asked for usage since the process started. */
   readonly neverAsked: ReadonlySet<string>;
+  /** What `:cheapest` compares; see `RoutingPolicy`. */
+  readonly cheapestBy: 'total' | 'output';
+  readonly health: Health;
 }
 
 /** A listed provider of a listed model, with its ordinary prices in force. */
@@ -73,25 +54,36 @@ const CHUNK = 2_000;
 interface Remembered {
   readonly fromMs: number;
   readonly untilMs: number;
-  readonly byText: Map<string, Resolution>;
+  /** For accounts that decided nothing. */
+  readonly plans: RememberedPlans;
+  /** For the others, for as long as their settings are the same object. */
+  readonly byAccount: WeakMap<AccountRouting, RememberedPlans>;
 }
 
+type RememberedPlans = Map<Task, Map<string, RoutePlan>>;
+
 /**
- * The catalogue of one upstream and the price book at one moment, in memory. Its contents never
+ * The catalogues of the upstreams and the price book at one moment, in memory. Its contents never
  * change: a refresh builds another beside it, which then takes its place.
  */
 export class CatalogSnapshot {
-  private remembered: Remembered = { fromMs: 0, untilMs: 0, byText: new Map() };
+  private remembered: Remembered = {
+    fromMs: 0,
+    untilMs: 0,
+    plans: new Map(),
+    byAccount: new WeakMap(),
+  };
 
   private constructor(
-    private readonly upstream: string,
     private readonly options: SnapshotOptions,
-    private readonly models: ReadonlyMap<string, StoredModel>,
+    /** By id, the upstreams' own entries. */
+    private readonly models: ReadonlyMap<string, readonly StoredModel[]>,
     private readonly routes: ReadonlyMap<string, readonly StoredRoute[]>,
     private readonly listed: readonly KnownModel[],
     /** By upstream and provider, then by model. */
     private readonly rows: ReadonlyMap<string, ReadonlyMap<string, readonly PriceRow[]>>,
     private readonly all: ReadonlyMap<string, readonly PriceRow[]>,
+    private readonly upstreams: ReadonlyMap<string, StoredUpstream>,
     private readonly providers: ReadonlyMap<string, StoredProvider>,
     /** Instants, sorted, at which what a resolution says may change. */
     private readonly changesMs: readonly number[],
@@ -99,8 +91,12 @@ export class CatalogSnapshot {
 
   /** The indexes over what the store says; other work gets its turn in between. */
   static async build(stored: StoredCatalog, options: SnapshotOptions): Promise<CatalogSnapshot> {
-    const models = new Map(stored.models.map((model) => [model.id, model]));
+    const upstreams = new Map(stored.upstreams.map((upstream) => [upstream.name, upstream]));
+    const models = new Map<string, StoredModel[]>();
     const routes = new Map<string, StoredRoute[]>();
+    await inChunks(stored.models, (model) => {
+      push(models, model.id, model);
+    });
     await inChunks(stored.routes, (route) => {
       push(routes, route.model, route);
     });
@@ -120,24 +116,25 @@ export class CatalogSnapshot {
         changes.add(boundary.getTime() - options.admitWaitMaxMs);
       }
     });
-    addPricedModels(stored, models, routes);
+    addPricedModels(stored, upstreams, models, routes);
+    const listed = new Set(stored.models.flatMap(({ id, isListed }) => (isListed ? [id] : [])));
     return new CatalogSnapshot(
-      stored.upstream,
       options,
       models,
       routes,
-      stored.models.filter(({ isListed }) => isListed).map(({ id }) => knownModel(id)),
+      [...listed].map(knownModel),
       rows,
       all,
+      upstreams,
       new Map(stored.providers.map((provider) => [provider.slug, provider])),
       [...changes].sort((one, other) => one - other),
     );
   }
 
   /** Before anything was read: knows no model. */
-  static empty(upstream: string, options: SnapshotOptions): CatalogSnapshot {
+  static empty(options: SnapshotOptions): CatalogSnapshot {
     const none = new Map<string, never>();
-    return new CatalogSnapshot(upstream, options, none, none, [], none, none, none, []);
+    return new CatalogSnapshot(options, none, none, [], none, none, none, none, []);
   }
 
   /** Whether a catalogue was ever read. */
@@ -145,17 +142,12 @@ export class CatalogSnapshot {
     return this.listed.length > 0;
   }
 
-  /** The same answer for the same text until a price changes: computed once. */
-  resolve(text: string, at: Date): Resolution {
-    if (text.length > REMEMBERED_MAX_CHARS) return this.resolveAfresh(text, at);
-    const { byText } = this.spanAt(at);
-    let resolution = byText.get(text);
-    if (resolution === undefined) {
-      resolution = this.resolveAfresh(text, at);
-      if (byText.size >= REMEMBERED_MAX) byText.clear();
-      byText.set(text, resolution);
-    }
-    return resolution;
+  /**
+   * The same answer for the same text, task and settings until a price or the health of a route
+   * changes: computed once, unless a session or the cost of this very request has a say.
+   */
+  resolve(ask: RouteAsk): Resolution {
+    return this.planOf(ask).resolve(ask);
   }
 
   /** The same object for as long as no price changes. */
@@ -165,7 +157,7 @@ export class CatalogSnapshot {
 
   /** What `neverAsked` says has changed. */
   forgetResolutions(): void {
-    this.remembered = { ...this.remembered, byText: new Map() };
+    this.remembered = { ...this.remembered, plans: new Map(), byAccount: new WeakMap() };
   }
 
   priceRows(upstream: string, provider: string): readonly PriceRow[] {
@@ -185,14 +177,16 @@ export class CatalogSnapshot {
   }
 
   servedModel(at: Date, id: string): ServedModel | null {
-    const model = this.models.get(id);
-    if (model?.isListed !== true) return null;
+    // The router's own entry says most.
+    const entries = (this.models.get(id) ?? []).filter(({ isListed }) => isListed);
+    const model = entries.find(({ upstream }) => upstream === DEFAULT_UPSTREAM) ?? entries[0];
+    if (model === undefined) return null;
     const key = { model: id, condition: null, at };
     const routes = (this.routes.get(id) ?? [])
-      .filter(({ isListed, provider }) => isListed && this.isEnabled(provider))
+      .filter((route) => route.isListed && this.isEnabled(route.provider) && this.isCalled(route))
       .map((route) => ({
         ...route,
-        prices: this.pricesInForce(this.upstream, route.provider, key),
+        prices: this.pricesInForce(route.upstream, route.provider, key),
       }));
     return { model, routes };
   }
@@ -206,48 +200,135 @@ export class CatalogSnapshot {
     return closestModels(id, this.listed);
   }
 
-  private resolveAfresh(text: string, at: Date): Resolution {
-    const asked = parseAskedModel(text);
-    const model = this.models.get(asked.model);
-    if (model?.isListed !== true && !this.isPricedOnly(asked.model)) {
-      return unknownModel(asked, this.closestTo(asked.model));
+  private planOf({ modelText, task, at, account }: RouteAsk): RoutePlan {
+    const routing = decided(account?.routing ?? null);
+    if (modelText.length > REMEMBERED_MAX_CHARS)
+      return this.planAfresh(modelText, task, at, routing);
+    const plans = this.plansAt(at, routing);
+    let byText = plans.get(task);
+    if (byText === undefined) plans.set(task, (byText = new Map<string, RoutePlan>()));
+    let plan = byText.get(modelText);
+    if (plan === undefined) {
+      plan = this.planAfresh(modelText, task, at, routing);
+      if (byText.size >= REMEMBERED_MAX) byText.clear();
+      byText.set(modelText, plan);
     }
-    return routesFor(asked, this.offersOf(asked.model, at), {
-      unpricedModels: this.options.unpricedModels,
-      routerBehaviour: ROUTER_BEHAVIOUR,
-    });
+    return plan;
   }
 
-  private isPricedOnly(id: string): boolean {
-    return !this.models.has(id) && this.routes.has(id);
+  private plansAt(at: Date, routing: AccountRouting | null): RememberedPlans {
+    const { plans, byAccount } = this.spanAt(at);
+    if (routing === null) return plans;
+    let own = byAccount.get(routing);
+    if (own === undefined) byAccount.set(routing, (own = new Map()));
+    return own;
   }
 
-  private offersOf(id: string, at: Date): ModelOffers {
-    const isListed = this.models.get(id)?.isListed === true;
-    const routes = this.routes.get(id) ?? [];
+  private planAfresh(
+    text: string,
+    task: Task,
+    at: Date,
+    routing: AccountRouting | null,
+  ): RoutePlan {
+    const asked = parseAskedModel(text);
+    const { unpricedModels, cheapestBy, health } = this.options;
+    return new RoutePlan(
+      asked,
+      this.isKnown(asked)
+        ? this.offersOf(asked.model, task, at)
+        : unknownModel(asked, this.closestTo(asked.model)),
+      routing,
+      { unpricedModels, cheapestBy, routerBehaviour: ROUTER_BEHAVIOUR },
+      health,
+    );
+  }
+
+  /** Listed by somebody, or known from the price book alone. */
+  private isKnown({ model }: AskedModel): boolean {
+    const entries = this.models.get(model);
+    return entries === undefined
+      ? this.routes.has(model)
+      : entries.some(({ isListed }) => isListed);
+  }
+
+  private offersOf(id: string, task: Task, at: Date): ModelOffers {
+    const offers: Offer[] = [];
+    for (const route of this.routes.get(id) ?? []) {
+      const upstream = this.upstreams.get(route.upstream);
+      if (upstream === undefined || !route.isListed) continue;
+      const offer = this.offerOf(route, upstream, task, at);
+      if (offer !== null) offers.push(offer);
+    }
     return {
-      upstream: this.upstream,
       model: id,
-      isListed,
-      offers: routes
-        .filter((route) => route.isListed)
-        .map((route) => this.offerOf(route, at, isListed)),
+      router: this.routerOf(id, task),
+      offers: [...offers, ...this.offersToOwnKeys(id, task, at, offers)],
     };
   }
 
-  private offerOf(route: StoredRoute, at: Date, isChat: boolean): Offer {
-    const rows = this.rowsFor(this.upstream, route.provider, route.model);
-    const ordinary = rowsInForce(rows, { model: route.model, condition: null, at });
+  /** Where the default upstream may choose who serves a model: where it lists it and is a router. */
+  private routerOf(id: string, task: Task): RouterChoice | null {
+    const router = this.upstreams.get(DEFAULT_UPSTREAM);
+    const path = router === undefined ? null : pathOf(router.kind, null, task);
+    if (router === undefined || path === null) return null;
+    const isListed = this.models
+      .get(id)
+      ?.some((model) => model.isListed && model.upstream === router.name);
+    const isChoice = this.routes
+      .get(id)
+      ?.every((one) => one.upstream !== router.name || one.provider !== OPENAI_COMPATIBLE);
+    return isListed === true && isChoice === true ? { upstream: router.name, path } : null;
+  }
+
+  /**
+   * What an organization's own key opens: a provider's service of a model that only the router lists
+   * for it, since we have no key to read the provider's own catalogue with.
+   */
+  private offersToOwnKeys(
+    id: string,
+    task: Task,
+    at: Date,
+    offers: readonly Offer[],
+  ): readonly Offer[] {
+    const direct = new Set(offers.flatMap((offer) => (offer.isDirect ? [offer.provider] : [])));
+    return (this.routes.get(id) ?? []).flatMap((route) => {
+      const upstream = this.upstreams.get(route.provider);
+      const isOpened =
+        route.isListed && route.upstream === DEFAULT_UPSTREAM && !direct.has(route.provider);
+      if (upstream === undefined || !isOpened) return [];
+      const offer = this.offerOf({ ...route, upstream: upstream.name }, upstream, task, at);
+      return offer === null ? [] : [{ ...offer, needsOwnKey: true }];
+    });
+  }
+
+  /** null: the task is not served there. */
+  private offerOf(
+    route: StoredRoute,
+    { name, kind, hasKey, isEnabled }: StoredUpstream,
+    task: Task,
+    at: Date,
+  ): Offer | null {
+    const { provider, model } = route;
+    const path = pathOf(kind, provider, task);
+    if (path === null) return null;
+    const rows = this.rowsFor(name, provider, model);
+    const ordinary = rowsInForce(rows, { model, condition: null, at });
     return {
-      provider: route.provider,
+      upstream: name,
+      provider,
+      isDirect: !isRouter(kind),
+      needsOwnKey: !hasKey,
       isLive: route.status === 'live',
-      isEnabled: this.isEnabled(route.provider),
-      isPriced: isPriced(ordinary, isChat),
+      isEnabled: isEnabled && this.isEnabled(provider),
+      isPriced: isPriced(ordinary, task),
       contextLength: route.contextLength,
       throughput: numberOf(route.entry['throughput']),
+      inputPrice: ordinary.get('input') ?? null,
       outputPrice: ordinary.get('output') ?? null,
-      prices: this.pricesWithin(rows, route.model, at),
-      behaviour: this.behaviourOf(route.provider),
+      prices: this.pricesWithin(rows, model, at),
+      behaviour: this.behaviourOf(kind, provider),
+      modelSent: modelSentTo(kind, route, path),
+      path,
     };
   }
 
@@ -289,8 +370,14 @@ export class CatalogSnapshot {
     return this.providers.get(provider)?.isEnabled ?? true;
   }
 
-  private behaviourOf(provider: string): Offer['behaviour'] {
-    const behaviour = behaviourOf('huggingface_router', provider, this.providers.get(provider));
+  /** Whether its upstream can be called at all. */
+  private isCalled({ upstream }: StoredRoute): boolean {
+    const known = this.upstreams.get(upstream);
+    return known !== undefined && known.isEnabled && known.hasKey;
+  }
+
+  private behaviourOf(kind: UpstreamKind, provider: string): Offer['behaviour'] {
+    const behaviour = behaviourOf(kind, provider, this.providers.get(provider));
     return this.options.neverAsked.has(provider)
       ? { ...behaviour, streamUsage: 'never' }
       : behaviour;
@@ -299,7 +386,11 @@ export class CatalogSnapshot {
   private spanAt(at: Date): Remembered {
     const atMs = at.getTime();
     if (atMs < this.remembered.fromMs || atMs >= this.remembered.untilMs) {
-      this.remembered = { ...this.spanAround(atMs), byText: new Map() };
+      this.remembered = {
+        ...this.spanAround(atMs),
+        plans: new Map(),
+        byAccount: new WeakMap(),
+      };
     }
     return this.remembered;
   }
@@ -321,21 +412,27 @@ export class CatalogSnapshot {
 }
 
 /**
- * Models that the upstream does not list (its catalogue has chat models only) and that somebody gave
- * a price: they are served by whom they are priced for.
+ * Models that an upstream does not list (the router's catalogue has chat models only) and that
+ * somebody gave a price: they are served by whom they are priced for.
  */
 function addPricedModels(
   stored: StoredCatalog,
-  models: ReadonlyMap<string, StoredModel>,
+  upstreams: ReadonlyMap<string, StoredUpstream>,
+  models: ReadonlyMap<string, readonly StoredModel[]>,
   routes: Map<string, StoredRoute[]>,
 ): void {
-  for (const row of stored.prices) {
-    const isKnown = row.model === ANY_MODEL || models.has(row.model);
-    if (row.upstream !== stored.upstream || isKnown) continue;
-    if (routes.get(row.model)?.some(({ provider }) => provider === row.provider) === true) continue;
-    push(routes, row.model, {
-      model: row.model,
-      provider: row.provider,
+  for (const { upstream, provider, model } of stored.prices) {
+    const isListed = models.get(model)?.some((one) => one.upstream === upstream) === true;
+    if (model === ANY_MODEL || isListed || !upstreams.has(upstream)) continue;
+    const isThere = routes
+      .get(model)
+      ?.some((route) => route.upstream === upstream && route.provider === provider);
+    if (isThere === true) continue;
+    push(routes, model, {
+      upstream,
+      model,
+      provider,
+      providerModelId: null,
       status: 'live',
       contextLength: null,
       entry: {},
@@ -343,6 +440,24 @@ function addPricedModels(
       isPriceStale: false,
     });
   }
+}
+
+/**
+ * The router's own routes take `model:provider`; a provider's own, also behind the router, the name
+ * that the provider gives it.
+ */
+function modelSentTo(kind: UpstreamKind, route: StoredRoute, path: string | null): string {
+  const isRoutersOwn =
+    isRouter(kind) &&
+    route.provider !== OPENAI_COMPATIBLE &&
+    path?.startsWith(`/${route.provider}/`) !== true;
+  return isRoutersOwn ? `${route.model}:${route.provider}` : (route.providerModelId ?? route.model);
+}
+
+/** Settings that decide nothing are none. */
+function decided(routing: AccountRouting | null): AccountRouting | null {
+  if (routing === null || routing.default !== null || routing.preferred.length > 0) return routing;
+  return routing.disabled.size > 0 || routing.ownKeys.size > 0 ? routing : null;
 }
 
 async function inChunks<Item>(items: readonly Item[], each: (item: Item) => void): Promise<void> {

@@ -13,6 +13,10 @@ import { CatalogRepository } from './catalog.repository.js';
 import { CatalogService } from './catalog.service.js';
 import { CatalogueClient } from './catalogue.client.js';
 import { CatalogueTakeoverService } from './catalogue-takeover.service.js';
+import { Health, UpstreamProbe } from './health.js';
+import { HealthMetrics } from './health-metrics.js';
+import { HealthService } from './health.service.js';
+import { ModelsAudienceService } from './models-audience.service.js';
 import { ModelsController } from './models.controller.js';
 import { ModelsService } from './models.service.js';
 import { PriceBookRepository } from './price-book.repository.js';
@@ -26,6 +30,7 @@ import { ProvidersService } from './providers.service.js';
 import { UnpricedEventsRepository } from './unpriced-events.repository.js';
 import { UnpricedEventsService } from './unpriced-events.service.js';
 import { UpstreamDirectoryService } from './upstream-directory.service.js';
+import { UpstreamProbeClient } from './upstream-probe.client.js';
 
 /** Models, providers, the price book, and where a request may go. */
 @Module({
@@ -47,6 +52,10 @@ import { UpstreamDirectoryService } from './upstream-directory.service.js';
     CatalogRepository,
     CatalogService,
     { provide: Catalog, useExisting: CatalogService },
+    HealthService,
+    { provide: Health, useExisting: HealthService },
+    HealthMetrics,
+    { provide: UpstreamProbe, useClass: UpstreamProbeClient },
     PriceBookRepository,
     PricesRepository,
     PricesService,
@@ -56,6 +65,7 @@ import { UpstreamDirectoryService } from './upstream-directory.service.js';
     UnpricedEventsRepository,
     UnpricedEventsService,
     ModelsService,
+    ModelsAudienceService,
     ProvidersRepository,
     ProvidersService,
     AccountProvidersRepository,
@@ -65,6 +75,7 @@ import { UpstreamDirectoryService } from './upstream-directory.service.js';
   exports: [
     Catalog,
     CatalogService,
+    Health,
     PriceSyncService,
     PricesService,
     UnpricedEventsService,

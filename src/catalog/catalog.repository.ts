@@ -5,16 +5,16 @@ import { arrayText } from '../database/columns.js';
 import { DatabaseService } from '../database/database.service.js';
 import type { PrismaClient } from '../database/prisma/client.js';
 import type { PriceRow } from '../domain/pricing.js';
+import { DEFAULT_UPSTREAM } from './catalog.js';
+import { DIRECT_KINDS, routerKind } from './provider-routes.js';
+import { canBeCalled } from './provider-settings.js';
 import type {
   StoredCatalog,
   StoredModel,
   StoredProvider,
   StoredRoute,
-} from './catalog-snapshot.js';
-import { DEFAULT_UPSTREAM } from './catalog.js';
-import { DIRECT_KINDS, routerKind } from './provider-routes.js';
-import { canBeCalled } from './provider-settings.js';
-import type * as stored from './stored-catalog.js';
+  StoredUpstream,
+} from './stored-catalog.js';
 import { PRICE_COLUMNS, priceRowOf, type PriceRecord } from './price-record.js';
 
 type Transaction = Omit<
@@ -23,14 +23,17 @@ type Transaction = Omit<
 >;
 
 interface ModelRecord {
+  readonly upstream: string;
   readonly id: string;
   readonly entry: Readonly<Record<string, unknown>>;
   readonly is_listed: boolean;
 }
 
 interface RouteRecord {
+  readonly upstream: string;
   readonly model: string;
   readonly provider: string;
+  readonly provider_model_id: string | null;
   readonly status: string;
   readonly context_length: number | null;
   readonly entry: Readonly<Record<string, unknown>>;
@@ -62,25 +65,11 @@ export class CatalogRepository {
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
-  /** Everything at one moment of the database, but for prices that ended before an instant. */
-  async read(upstream: string, endedAfter: Date): Promise<StoredCatalog> {
-    return this.database.prisma.$transaction(
-      async (tx) => ({
-        upstream,
-        models: await readModels(tx, upstream),
-        routes: await readRoutes(tx, upstream),
-        prices: await readPrices(tx, endedAfter),
-        providers: await readProviders(tx),
-      }),
-      { isolationLevel: 'RepeatableRead', maxWait: READ_TIMEOUT_MS, timeout: READ_TIMEOUT_MS },
-    );
-  }
-
   /**
    * Everything of every upstream at one moment of the database, but for prices that ended before an
    * instant.
    */
-  async readAll(endedAfter: Date): Promise<stored.StoredCatalog> {
+  async readAll(endedAfter: Date): Promise<StoredCatalog> {
     return this.database.prisma.$transaction(
       async (tx) => {
         const records = await readProviderRecords(tx);
@@ -88,8 +77,8 @@ export class CatalogRepository {
         const names = upstreams.map(({ name }) => name);
         return {
           upstreams,
-          models: await readModelsOf(tx, names),
-          routes: await readRoutesOf(tx, names),
+          models: await readModels(tx, names),
+          routes: await readRoutes(tx, names),
           prices: await readPrices(tx, endedAfter),
           providers: records.map(providerOf),
         };
@@ -98,8 +87,8 @@ export class CatalogRepository {
     );
   }
 
-  private upstreamsOf(records: readonly ProviderRecord[]): readonly stored.StoredUpstream[] {
-    const router: stored.StoredUpstream = {
+  private upstreamsOf(records: readonly ProviderRecord[]): readonly StoredUpstream[] {
+    const router: StoredUpstream = {
       name: DEFAULT_UPSTREAM,
       kind: routerKind(this.config.upstream.baseUrl),
       isEnabled: true,
@@ -119,46 +108,6 @@ export class CatalogRepository {
        ) SELECT pg_notify('tollgate_catalog', 'providers')::text FROM stored`,
       provider,
     );
-  }
-}
-
-async function readModels(tx: Transaction, upstream: string): Promise<readonly StoredModel[]> {
-  const models: StoredModel[] = [];
-  for (;;) {
-    const records = await tx.$queryRawUnsafe<ModelRecord[]>(
-      `SELECT id, entry, is_listed FROM models
-       WHERE upstream = $1 AND id > $2 ORDER BY id LIMIT ${PAGE}`,
-      upstream,
-      models.at(-1)?.id ?? '',
-    );
-    for (const { id, entry, is_listed } of records) models.push({ id, entry, isListed: is_listed });
-    if (records.length < PAGE) return models;
-  }
-}
-
-async function readRoutes(tx: Transaction, upstream: string): Promise<readonly StoredRoute[]> {
-  const routes: StoredRoute[] = [];
-  for (;;) {
-    const last = routes.at(-1);
-    const records = await tx.$queryRawUnsafe<RouteRecord[]>(
-      `SELECT model, provider, status, context_length, entry, is_listed, is_price_stale FROM model_routes
-       WHERE upstream = $1 AND (model, provider) > ($2, $3) ORDER BY model, provider LIMIT ${PAGE}`,
-      upstream,
-      last?.model ?? '',
-      last?.provider ?? '',
-    );
-    for (const record of records) {
-      routes.push({
-        model: record.model,
-        provider: record.provider,
-        status: record.status === 'live' ? 'live' : 'error',
-        contextLength: record.context_length,
-        entry: record.entry,
-        isListed: record.is_listed,
-        isPriceStale: record.is_price_stale,
-      });
-    }
-    if (records.length < PAGE) return routes;
   }
 }
 
@@ -183,10 +132,6 @@ async function readPrices(tx: Transaction, endedAfter: Date): Promise<readonly P
   return prices;
 }
 
-async function readProviders(tx: Transaction): Promise<readonly StoredProvider[]> {
-  return (await readProviderRecords(tx)).map(providerOf);
-}
-
 async function readProviderRecords(tx: Transaction): Promise<readonly ProviderRecord[]> {
   return tx.$queryRawUnsafe<ProviderRecord[]>(
     `SELECT slug, is_enabled, kind, base_url, api_key IS NOT NULL AS has_key, on_client_gone, stream_usage,
@@ -194,7 +139,7 @@ async function readProviderRecords(tx: Transaction): Promise<readonly ProviderRe
   );
 }
 
-function upstreamOf(record: ProviderRecord): readonly stored.StoredUpstream[] {
+function upstreamOf(record: ProviderRecord): readonly StoredUpstream[] {
   const { slug, base_url: baseUrl, has_key: hasKey } = record;
   if (!isOneOf(record.kind, DIRECT_KINDS)) return [];
   return [
@@ -208,7 +153,7 @@ function upstreamOf(record: ProviderRecord): readonly stored.StoredUpstream[] {
   ];
 }
 
-function providerOf(record: ProviderRecord): stored.StoredProvider {
+function providerOf(record: ProviderRecord): StoredProvider {
   return {
     slug: record.slug,
     isEnabled: record.is_enabled,
@@ -219,14 +164,14 @@ function providerOf(record: ProviderRecord): stored.StoredProvider {
   };
 }
 
-async function readModelsOf(
+async function readModels(
   tx: Transaction,
   upstreams: readonly string[],
-): Promise<readonly stored.StoredModel[]> {
-  const models: stored.StoredModel[] = [];
+): Promise<readonly StoredModel[]> {
+  const models: StoredModel[] = [];
   for (;;) {
     const last = models.at(-1);
-    const records = await tx.$queryRawUnsafe<(ModelRecord & { upstream: string })[]>(
+    const records = await tx.$queryRawUnsafe<ModelRecord[]>(
       `SELECT upstream, id, entry, is_listed FROM models
        WHERE upstream = ANY($1::text::text[]) AND (upstream, id) > ($2, $3)
        ORDER BY upstream, id LIMIT ${PAGE}`,
@@ -241,16 +186,14 @@ async function readModelsOf(
   }
 }
 
-async function readRoutesOf(
+async function readRoutes(
   tx: Transaction,
   upstreams: readonly string[],
-): Promise<readonly stored.StoredRoute[]> {
-  const routes: stored.StoredRoute[] = [];
+): Promise<readonly StoredRoute[]> {
+  const routes: StoredRoute[] = [];
   for (;;) {
     const last = routes.at(-1);
-    const records = await tx.$queryRawUnsafe<
-      (RouteRecord & { upstream: string; provider_model_id: string | null })[]
-    >(
+    const records = await tx.$queryRawUnsafe<RouteRecord[]>(
       `SELECT upstream, model, provider, provider_model_id, status, context_length, entry, is_listed, is_price_stale
        FROM model_routes WHERE upstream = ANY($1::text::text[]) AND (upstream, model, provider) > ($2, $3, $4)
        ORDER BY upstream, model, provider LIMIT ${PAGE}`,

@@ -4,12 +4,13 @@ import type { Config } from '../config/config.js';
 import { CONFIG } from '../config/config.module.js';
 import { NotificationsService } from '../database/notifications.service.js';
 import type { PriceRow, RowsByUnit } from '../domain/pricing.js';
-import type { Resolution } from '../domain/routing.js';
+import type { Resolution, RouteAsk } from '../domain/routing.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
 import { CatalogSnapshot, type ServedModel, type SnapshotOptions } from './catalog-snapshot.js';
-import { Catalog, DEFAULT_UPSTREAM, type PriceKey } from './catalog.js';
+import { Catalog, type PriceKey } from './catalog.js';
 import { CatalogRepository } from './catalog.repository.js';
+import { Health } from './health.js';
 import { Clock } from '../config/clock.js';
 
 /** Many notices come at once; a replacing price starts 2 s after its commit, so there is time. */
@@ -39,6 +40,7 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
     private readonly notifications: NotificationsService,
     private readonly clock: Clock,
     private readonly metrics: MetricsService,
+    health: Health,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
@@ -46,9 +48,11 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
     this.options = {
       unpricedModels: config.unpricedModels,
       admitWaitMaxMs: config.admitWaitMaxMs,
+      cheapestBy: 'total',
       neverAsked: this.neverAsked,
+      health,
     };
-    this.snapshot = CatalogSnapshot.empty(DEFAULT_UPSTREAM, this.options);
+    this.snapshot = CatalogSnapshot.empty(this.options);
   }
 
   /** @throws whatever the database throws: a process without its prices must not start. */
@@ -74,8 +78,8 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
     return this.snapshot.hasModels;
   }
 
-  override resolve(modelText: string, at: Date): Resolution {
-    return this.snapshot.resolve(modelText, at);
+  override resolve(ask: RouteAsk): Resolution {
+    return this.snapshot.resolve(ask);
   }
 
   override priceRows(upstream: string, provider: string): readonly PriceRow[] {
@@ -91,7 +95,7 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
    * asking all of them would cost the exact usage of every stream.
    */
   override rememberNoStreamUsage(upstream: string, provider: string | null): void {
-    if (upstream !== DEFAULT_UPSTREAM || provider === null || this.neverAsked.has(provider)) return;
+    if (provider === null || this.neverAsked.has(provider)) return;
     this.neverAsked.add(provider);
     this.snapshot.forgetResolutions();
     this.logger.warn(
@@ -143,7 +147,7 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
       do {
         this.isChangedSince = false;
         const endedAfter = new Date(this.clock.now().getTime() - ENDED_KEPT_MS);
-        const stored = await this.repository.read(DEFAULT_UPSTREAM, endedAfter);
+        const stored = await this.repository.readAll(endedAfter);
         this.snapshot = await CatalogSnapshot.build(stored, this.options);
         // Set by a call that came while this was being read.
       } while (this.hasChangedSince());

@@ -1,7 +1,13 @@
 import type { PriceRow, RowsByUnit } from '../domain/pricing.js';
-import type { Resolution } from '../domain/routing.js';
+import type { Resolution, RouteAsk } from '../domain/routing.js';
 
-export type { Candidate, ProviderBehaviour, Resolution, Route } from '../domain/routing.js';
+export type {
+  Candidate,
+  ProviderBehaviour,
+  Resolution,
+  Route,
+  RouteAsk,
+} from '../domain/routing.js';
 
 /** The router in front of which we stand: the upstream of every route until others are configured. */
 export const DEFAULT_UPSTREAM = 'default';
@@ -18,8 +24,8 @@ export interface PriceKey {
 
 /** What the hot path asks of the catalogue; answered from memory. */
 export abstract class Catalog {
-  /** Routes for the `model` a caller wrote (`org/name`, `org/name:suffix`). */
-  abstract resolve(modelText: string, at: Date): Resolution;
+  /** Where a request for the `model` a caller wrote (`org/name`, `org/name:suffix`) may go. */
+  abstract resolve(ask: RouteAsk): Resolution;
   /** Every price row of a provider, of the last 35 days and to come, for `rowsInForce`. */
   abstract priceRows(upstream: string, provider: string): readonly PriceRow[];
   /**

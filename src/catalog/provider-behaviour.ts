@@ -1,12 +1,12 @@
 import type { ProviderBehaviour } from '../domain/routing.js';
-
-/** What stands before a provider: a router that bills on its own terms, or nothing. */
-export type UpstreamKind = 'huggingface_router' | 'direct';
+import { isRouter, type UpstreamKind } from './provider-routes.js';
 
 /** An operator's settings over the table; null: the table counts. */
 export interface BehaviourSettings {
   readonly onClientGone: 'drain' | 'abort' | null;
   readonly streamUsage: 'ask' | 'never' | null;
+  readonly maxOutputField: string | null;
+  readonly rejects: readonly string[] | null;
 }
 
 /** Where nothing is known: reading on loses no money, and most understand the question. */
@@ -35,6 +35,7 @@ const PROVIDERS: ReadonlyMap<string, Partial<ProviderBehaviour>> = new Map<
   ['deepinfra', STOPS_BILLING],
   ['novita', STOPS_BILLING],
   ['cohere', STOPS_BILLING],
+  ['cerebras', { rejects: ['store'] }],
   ['xai', STOPS_BILLING],
   ['deepseek', STOPS_BILLING],
   // Answers 422 to `stream_options`, and reports usage unasked.
@@ -45,7 +46,7 @@ const PROVIDERS: ReadonlyMap<string, Partial<ProviderBehaviour>> = new Map<
 export const ROUTER_BEHAVIOUR: ProviderBehaviour = UNKNOWN_PROVIDER;
 
 /**
- * How a provider behaves behind an upstream. Through the Hugging Face router a closed connection
+ * How a provider behaves behind an upstream. Through a router a closed connection
  * always bills on, whatever the provider would do by itself: `drain`, unless the operator says
  * otherwise.
  */
@@ -56,10 +57,9 @@ export function behaviourOf(
 ): ProviderBehaviour {
   const known = { ...UNKNOWN_PROVIDER, ...PROVIDERS.get(provider) };
   return {
-    onClientGone:
-      settings?.onClientGone ?? (kind === 'huggingface_router' ? 'drain' : known.onClientGone),
+    onClientGone: settings?.onClientGone ?? (isRouter(kind) ? 'drain' : known.onClientGone),
     streamUsage: settings?.streamUsage ?? known.streamUsage,
-    maxOutputField: known.maxOutputField,
-    rejects: known.rejects,
+    maxOutputField: settings?.maxOutputField ?? known.maxOutputField,
+    rejects: settings?.rejects ?? known.rejects,
   };
 }

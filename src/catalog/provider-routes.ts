@@ -137,6 +137,11 @@ export const KNOWN_PROVIDERS: ReadonlyMap<string, ProviderRoutes> = new Map<stri
   ],
 );
 
+/** Whether it forwards to providers of others, and says who served. */
+export function isRouter(kind: UpstreamKind): boolean {
+  return kind === 'huggingface_router' || kind === 'openai_router';
+}
+
 /** Which kind of router stands at the address of the default upstream. */
 export function routerKind(baseUrl: string): 'huggingface_router' | 'openai_router' {
   return new URL(baseUrl).hostname === HUGGING_FACE_HOST ? 'huggingface_router' : 'openai_router';

@@ -38,8 +38,6 @@ export interface StoredRoute {
 export interface StoredProvider extends BehaviourSettings {
   readonly slug: string;
   readonly isEnabled: boolean;
-  readonly maxOutputField: string | null;
-  readonly rejects: readonly string[] | null;
 }
 
 /** Everything the store says about upstreams, providers, models and prices at one moment. */

@@ -1,14 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { afterSettlement, withoutHold } from '../../test/support/settled-budget.js';
 import { admit, admitBatch, type AdmissionRequest, type HoldRequest } from './admission.js';
 import {
   type AccountBudget,
-  afterSettlement,
   type Budget,
   type LimitBudget,
   roomOf,
   settlementCharge,
-  withoutHold,
 } from './budgets.js';
 import { holdAt } from './worst-case.js';
 

@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  alertChanges,
   DELIVERY_ATTEMPTS_MAX,
   deliveryRetryAfterMs,
   reachedThresholds,
   usageRatio,
+  type StandingAlert,
   type UsageRatio,
 } from './alerts.js';
 
@@ -74,6 +76,60 @@ describe('a threshold', () => {
           reachedThresholds(ratio(used, limit), thresholds),
         );
       }),
+    );
+  });
+});
+
+describe('a look at a budget', () => {
+  const told = (threshold: number, limitPicoUsd: bigint): StandingAlert => ({
+    id: `${threshold} of ${limitPicoUsd}`,
+    basis: 'limit',
+    threshold,
+    limitPicoUsd,
+  });
+
+  it('tells what is reached and does not stand, and rearms what is not reached', () => {
+    expect(alertChanges(ratio(8n, 10n), [50, 80, 100], [])).toEqual({ due: [50, 80], rearmed: [] });
+    const standing = [told(50, 10n), told(80, 10n)];
+    const again = alertChanges(ratio(8n, 10n), [50, 80, 100], standing);
+    expect(again).toEqual({ due: [], rearmed: [] });
+    const raised = alertChanges(ratio(8n, 12n), [50, 80, 100], standing);
+    expect(raised).toEqual({ due: [], rearmed: ['80 of 10'] });
+    // Chosen or not: what is no longer reached may be reached again.
+    expect(alertChanges(ratio(8n, 12n), [], standing).rearmed).toEqual(['80 of 10']);
+  });
+
+  it('of a limit raised past what it was told of tells it anew, without a look in between', () => {
+    const { due, rearmed } = alertChanges(ratio(16n, 20n), [80], [told(80, 10n)]);
+    expect([due, rearmed]).toEqual([[80], ['80 of 10']]);
+  });
+
+  it('leaves what is of another basis alone', () => {
+    const ofCredit = { ...told(50, 10n), basis: 'credit' } as const;
+    expect(alertChanges(ratio(1n, 10n), [50], [ofCredit])).toEqual({ due: [], rearmed: [] });
+  });
+
+  it('changes nothing a second time, whatever changed before', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(amount, positive), { maxLength: 8 }),
+        fc.uniqueArray(threshold, { maxLength: 5 }),
+        (looks, thresholds) => {
+          let standing: readonly StandingAlert[] = [];
+          for (const [used, limit] of looks) {
+            const now = ratio(used, limit);
+            const { due, rearmed } = alertChanges(now, thresholds, standing);
+            standing = [
+              ...standing.filter(({ id }) => !rearmed.includes(id)),
+              ...due.map((one) => told(one, limit)),
+            ];
+            const reached = reachedThresholds(now, thresholds);
+            const stand = standing.map((one) => one.threshold).sort((a, b) => a - b);
+            expect(stand).toEqual(reached);
+            expect(alertChanges(now, thresholds, standing)).toEqual({ due: [], rearmed: [] });
+          }
+        },
+      ),
     );
   });
 });

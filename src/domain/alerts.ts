@@ -59,6 +59,45 @@ export function reachedThresholds(
     .sort((one, other) => one - other);
 }
 
+/** An alert that was told in the period and stands. */
+export interface StandingAlert {
+  readonly id: string;
+  readonly basis: AlertBasis;
+  readonly threshold: number;
+  /** The limit of which it was told. */
+  readonly limitPicoUsd: PicoUsd;
+}
+
+export interface AlertChanges {
+  /** Thresholds that people are to be told, ascending. */
+  readonly due: readonly number[];
+  /** Ids of alerts that no longer stand: once they are reached again, they are told again. */
+  readonly rearmed: readonly string[];
+}
+
+/**
+ * What a look at a budget changes. An alert stands while its threshold is reached, and lies within
+ * the limit that it was told of: past that it was reached anew, however late somebody looks. What is
+ * of another basis is left as it is.
+ */
+export function alertChanges(
+  ratio: UsageRatio,
+  thresholds: readonly number[],
+  told: readonly StandingAlert[],
+): AlertChanges {
+  const own = told.filter(({ basis }) => basis === ratio.basis);
+  const standing = own.filter(
+    ({ threshold, limitPicoUsd }) =>
+      reachedThresholds(ratio, [threshold]).length > 0 &&
+      ratio.limitPicoUsd * BigInt(threshold) <= limitPicoUsd * 100n,
+  );
+  const standingThresholds = standing.map(({ threshold }) => threshold);
+  return {
+    due: reachedThresholds(ratio, thresholds).filter((one) => !standingThresholds.includes(one)),
+    rearmed: own.filter((alert) => !standing.includes(alert)).map(({ id }) => id),
+  };
+}
+
 const RETRY_FIRST_MS = 30_000;
 const RETRY_MAX_MS = 6 * 3_600_000;
 /** The last attempt follows the first one after about 20 hours. */

@@ -1,13 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type AccountBudget,
-  afterSettlement,
-  roomOf,
-  settlementCharge,
-  splitCharge,
-  withHold,
-} from './budgets.js';
+import { afterSettlement, splitCharge } from '../../test/support/settled-budget.js';
+import { type AccountBudget, roomOf, settlementCharge, withHold } from './budgets.js';
 
 function account(
   creditUsablePicoUsd: bigint,

@@ -67,11 +67,6 @@ export function withHold<Kind extends Budget>(budget: Kind, holdPicoUsd: PicoUsd
   return { ...budget, heldPicoUsd: budget.heldPicoUsd + holdPicoUsd };
 }
 
-/** The budget with a hold given back: a released event, or one of another period that settled. */
-export function withoutHold<Kind extends Budget>(budget: Kind, holdPicoUsd: PicoUsd): Kind {
-  return withHold(budget, -holdPicoUsd);
-}
-
 export interface SettlementCharge {
   /** What the account pays (`costUsd`). */
   readonly chargedPicoUsd: PicoUsd;
@@ -102,37 +97,6 @@ export function settlementCharge(
   }
   const absorbedPicoUsd = costPicoUsd - chargedPicoUsd;
   return { chargedPicoUsd, absorbedPicoUsd, isOverrun: absorbedPicoUsd > 0n };
-}
-
-/** How a charge is paid: credit first, the rest pay-as-you-go. The parts sum to the charge. */
-export interface ChargeSplit {
-  readonly creditPicoUsd: PicoUsd;
-  readonly payAsYouGoPicoUsd: PicoUsd;
-}
-
-export function splitCharge(chargedPicoUsd: PicoUsd, account: AccountBudget): ChargeSplit {
-  const usable = account.creditUsablePicoUsd;
-  const creditPicoUsd = chargedPicoUsd < usable ? chargedPicoUsd : usable;
-  return { creditPicoUsd, payAsYouGoPicoUsd: chargedPicoUsd - creditPicoUsd };
-}
-
-/** A budget after a settlement of its own period: the hold is gone and the charge is used. */
-export function afterSettlement(
-  budget: Budget,
-  holdPicoUsd: PicoUsd,
-  chargedPicoUsd: PicoUsd,
-): Budget {
-  const released = withoutHold(budget, holdPicoUsd);
-  if (released.scope !== 'account') {
-    return { ...released, usedPicoUsd: released.usedPicoUsd + chargedPicoUsd };
-  }
-  const { creditPicoUsd, payAsYouGoPicoUsd } = splitCharge(chargedPicoUsd, released);
-  const { payAsYouGo } = released;
-  return {
-    ...released,
-    creditUsablePicoUsd: released.creditUsablePicoUsd - creditPicoUsd,
-    payAsYouGo: { ...payAsYouGo, usedPicoUsd: payAsYouGo.usedPicoUsd + payAsYouGoPicoUsd },
-  };
 }
 
 function room(limitPicoUsd: PicoUsd, usedPicoUsd: PicoUsd, heldPicoUsd: PicoUsd): BudgetRoom {

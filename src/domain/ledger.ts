@@ -10,18 +10,11 @@ export const PAYER_ACCOUNT_KINDS = [
 ] as const;
 export type PayerAccountKind = (typeof PAYER_ACCOUNT_KINDS)[number];
 
-/** Our own accounts: one each, without a stored balance. */
-export type HouseAccount =
-  | 'promo_cost'
-  | 'subscription_revenue'
-  | 'breakage'
-  | 'absorbed_cost'
-  | 'payment_fees'
-  | 'write_off'
-  | 'stripe_clearing'
-  | 'cash';
-
-/** An account of the ledger by its code, for example `unbilled:<account id>:2026-11`. */
+/**
+ * An account of the ledger by its code, for example `unbilled:<account id>:2026-11`. Our own have no
+ * stored balance: `promo_cost`, `subscription_revenue`, `breakage`, `absorbed_cost`, `payment_fees`,
+ * `write_off`, `stripe_clearing`, `cash`.
+ */
 export type LedgerAccount = string;
 
 export type TransferKind =

@@ -95,6 +95,10 @@ describe('the unit of the row decides', () => {
     const report = { billableUnits: '2' };
     const rows = rowsOf({ gpu_ms: 1n, image: 1n });
     expect(rate({ rows, report })).toMatchObject({ state: 'quarantined' });
+    const counted = { ...report, quantities: { gpu_ms: 5n, image: 1n } };
+    expect(rate({ rows, report: counted })).toMatchObject({
+      quantities: { gpu_ms: 5n, image: 1n },
+    });
     const speech = { task: 'speech', rows: rowsOf({ character: 3n }), report } as const;
     expect(rate({ ...speech, request: asked({ characters: 5 }) })).toMatchObject({
       quantities: { character: 5n },
@@ -278,6 +282,10 @@ describe('an answer', () => {
     const rows = rowsOf({ input: 1n, output: 1n, request: 100n });
     const report = { usage: tokens({ input: 5n, output: 0n }) };
     expect(rate({ rows, report, hasContent: false })).toMatchObject({ costPicoUsd: 5n });
+    const byPiece = rowsOf({ image: 5n });
+    expect(rate({ rows: byPiece, report, hasContent: false })).toEqual({ state: 'released' });
+    const empty = { usage: tokens({}) };
+    expect(rate({ report: empty, hasContent: false })).toEqual({ state: 'released' });
   });
 
   it('with a figure that cannot be one is for a person', () => {

@@ -96,7 +96,11 @@ export function rateMedia(facts: MediaFacts): Rating {
   if (!facts.hasContent && usage.kind === 'none') return { state: 'released' };
   if (report.problem !== null) return { state: 'quarantined', ...report.problem };
   const reasoningTokens = usage.kind === 'reported' ? usage.reasoningTokens : null;
-  if (rows.size === 0) return { ...unratedOf(facts), reasoningTokens };
+  if (rows.size === 0) {
+    const unrated = unratedOf(facts);
+    const isNothing = !facts.hasContent && Object.keys(unrated.quantities).length === 0;
+    return isNothing ? { state: 'released' } : { ...unrated, reasoningTokens };
+  }
   const tokens = tokensOf(facts);
   if ('problem' in tokens) return quarantined(tokens);
   // Of an answer without content only what its usage states is charged.
@@ -104,6 +108,7 @@ export function rateMedia(facts: MediaFacts): Rating {
   if ('problem' in others) return quarantined(others);
   const quantities: Quantities = { ...tokens.quantities, ...others.quantities };
   const usageSource = tokens.isEstimated || others.isEstimated ? 'estimated' : 'provider';
+  if (!facts.hasContent && Object.keys(quantities).length === 0) return { state: 'released' };
   const priced = priceUsage(quantities, rows);
   switch (priced.kind) {
     case 'priced':

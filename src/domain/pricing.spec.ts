@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PICO_USD_MAX } from './money.js';
-import { conditionOf, type PriceRow, priceUsage, rowInForce, rowsInForce } from './pricing.js';
+import { conditionOf, type PriceRow, priceUsage, rowsInForce } from './pricing.js';
 import { type Unit, UNITS } from './units.js';
 import { QUANTITY_MAX } from './usage.js';
 
@@ -32,9 +32,11 @@ describe('the row in force', () => {
   it('holds from its first instant up to, not including, its last', () => {
     const old = row({ id: 1n, effectiveTo: AT });
     const current = row({ id: 2n, effectiveFrom: AT });
-    expect(rowInForce([old, current], AT)?.id).toBe(2n);
-    expect(rowInForce([old, current], new Date(AT.getTime() - 1))?.id).toBe(1n);
-    expect(rowInForce([old], AT)).toBeNull();
+    const idAt = (at: Date, ...rows: PriceRow[]): bigint | undefined =>
+      rowsInForce(rows, { model: 'org/model', condition: null, at }).get('input')?.id;
+    expect(idAt(AT, old, current)).toBe(2n);
+    expect(idAt(new Date(AT.getTime() - 1), old, current)).toBe(1n);
+    expect(idAt(AT, old)).toBeUndefined();
   });
 
   it('is the one of any model only where the model has none of its own', () => {

@@ -50,14 +50,6 @@ export function isInForce(row: PriceRow, at: Date): boolean {
 }
 
 /**
- * The row in force at an instant among the rows of one key (upstream, provider, model, unit,
- * condition); null when none is. The database admits at most one; of two the first is taken.
- */
-export function rowInForce(rows: readonly PriceRow[], at: Date): PriceRow | null {
-  return rows.find((row) => isInForce(row, at)) ?? null;
-}
-
-/**
  * The rows in force for a model among all rows of its (upstream, provider), by unit. Rows of `*`
  * serve only a model without any row of its own in force, whatever its condition. A condition
  * without a row leaves its units unpriced: no tier is ever priced as another.

@@ -1,31 +1,25 @@
-import type { UnitPrice } from './money.js';
-import type { RowsByUnit } from './pricing.js';
+import type { PriceRow, RowsByUnit } from './pricing.js';
+import type {
+  AccountRouting,
+  Candidate,
+  HealthView,
+  ModelOffers,
+  Offer,
+  ProviderBehaviour,
+  RouterChoice,
+} from './routing-offers.js';
+import {
+  directFirst,
+  healthyFirst,
+  healthyProviders,
+  inOrder,
+  type Policy,
+  type TokenEstimate,
+} from './routing-order.js';
+import type { Task } from './tasks.js';
 import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, type Unit } from './units.js';
 
-/** How a provider behaves on the wire: data, not code. */
-export interface ProviderBehaviour {
-  /** Whether it goes on billing when the connection is closed (then we read on). */
-  readonly onClientGone: 'drain' | 'abort';
-  /** Whether a stream must be asked for its usage, and may be. */
-  readonly streamUsage: 'ask' | 'never';
-  /** The field in which it takes the maximum of output tokens. */
-  readonly maxOutputField: string;
-  /** Top-level fields of a body that it refuses. */
-  readonly rejects: readonly string[];
-}
-
-/** A provider that may serve a request, with what it would charge at most. */
-export interface Candidate {
-  readonly provider: string;
-  /** Tokens; null: the catalogue does not say. */
-  readonly contextLength: number | null;
-  /**
-   * Prices in force now, or within the time an admission may wait, one map per condition and
-   * instant: the dearest per unit counts. Never empty: a provider without any price (taken only
-   * where such are allowed) has one map without rows.
-   */
-  readonly prices: readonly RowsByUnit[];
-}
+export type { AccountRouting, Candidate, ProviderBehaviour } from './routing-offers.js';
 
 /** One call that could be made: to an upstream, pinned to a provider or left to the router. */
 export interface Route {
@@ -34,7 +28,7 @@ export interface Route {
   readonly provider: string | null;
   /** What goes into `model`. */
   readonly modelSent: string;
-  /** Who may serve it: one when pinned. */
+  /** Who may serve it: one when pinned. Routes to the same offer share the same object. */
   readonly candidates: readonly Candidate[];
   readonly behaviour: ProviderBehaviour;
   /** Behind the upstream's base URL. */
@@ -43,16 +37,18 @@ export interface Route {
   readonly isExternal: boolean;
 }
 
-/** What an account decided about providers. */
-export interface AccountRouting {
-  /** For a model without a suffix; null: as everybody's. */
-  readonly default: 'fastest' | 'cheapest' | 'preferred' | null;
-  /** Provider slugs, best first. */
-  readonly preferred: readonly string[];
-  /** Providers that none of its requests may go to. */
-  readonly disabled: ReadonlySet<string>;
-  /** Providers that it has a key of its own for. */
-  readonly ownKeys: ReadonlySet<string>;
+/** What a request's route depends on. */
+export interface RouteAsk {
+  /** `model` as the caller wrote it. */
+  readonly modelText: string;
+  readonly task: Task;
+  readonly at: Date;
+  /** Who pays; null: nobody in particular, without settings. */
+  readonly account: { readonly id: string; readonly routing: AccountRouting | null } | null;
+  /** Session id or `prompt_cache_key`: what of one account has it goes to one provider. */
+  readonly stickyKey: string | null;
+  /** For `:cheapest`; null: the price of output decides. */
+  readonly estimate: TokenEstimate | null;
 }
 
 export type Resolution =
@@ -60,17 +56,21 @@ export type Resolution =
       readonly kind: 'routes';
       /** The model's id without a suffix. */
       readonly model: string;
-      /** In the order in which they are to be tried; never empty. */
+      /**
+       * In the order in which they are to be tried; never empty. No route under a key of ours comes
+       * after one under the organization's own.
+       */
       readonly routes: readonly Route[];
     }
   | {
       readonly kind: 'not_supported';
       /**
        * `unknown`: no such model. `unpriced`: served, but by nobody (or not by the pinned one) whose
-       * price is known. `provider`: not served by the pinned one, or, where none is pinned, by
-       * nobody just now.
+       * price is known. `provider_disabled`: the organization switched off the pinned one, or
+       * everybody who serves it. `provider`: not served by the pinned one, or, where none is pinned,
+       * by nobody just now.
        */
-      readonly reason: 'unknown' | 'unpriced' | 'provider';
+      readonly reason: 'unknown' | 'unpriced' | 'provider' | 'provider_disabled';
       readonly model: string;
       readonly pinned: string | null;
       /** The closest known model ids, best first. */
@@ -79,38 +79,25 @@ export type Resolution =
       readonly servedBy: readonly string[];
     };
 
-/** A provider's offer of one model, as the catalogue and the price book state it at one instant. */
-export interface Offer {
-  readonly provider: string;
-  /** Listed with status `live`. A provider in state `error` is never used, pinned or not. */
-  readonly isLive: boolean;
-  /** Not switched off by the operator. */
-  readonly isEnabled: boolean;
-  /** Its ordinary price is known; see `isPriced`. */
-  readonly isPriced: boolean;
-  readonly contextLength: number | null;
-  /** Tokens per second; null: not stated. */
-  readonly throughput: number | null;
-  /** Ordinary price of output; null: none. */
-  readonly outputPrice: UnitPrice | null;
-  readonly prices: readonly RowsByUnit[];
-  readonly behaviour: ProviderBehaviour;
-}
-
-/** A model at one instant. */
-export interface ModelOffers {
-  readonly upstream: string;
-  readonly model: string;
-  /** False: known from the price book alone; the router is then always told who is to serve. */
-  readonly isListed: boolean;
-  readonly offers: readonly Offer[];
-}
+export type NotSupported = Extract<Resolution, { kind: 'not_supported' }>;
 
 export interface RoutingPolicy {
   /** `UNPRICED_MODELS`. */
   readonly unpricedModels: 'reject' | 'allow';
   /** How the router itself behaves when it chooses the provider. */
   readonly routerBehaviour: ProviderBehaviour;
+  /** What `:cheapest` compares: the estimated cost of the request, or as routers do the output's price. */
+  readonly cheapestBy: 'total' | 'output';
+}
+
+/** Everything beside the offers that decides where a request goes. */
+export interface RoutingContext {
+  readonly policy: RoutingPolicy;
+  readonly account: AccountRouting | null;
+  readonly health: HealthView;
+  readonly estimate: TokenEstimate | null;
+  /** The provider that a sticky key chose among `stickyProviders`; null: no such key. */
+  readonly first: string | null;
 }
 
 /** What a caller wrote into `model`. */
@@ -119,14 +106,15 @@ export interface AskedModel {
   readonly text: string;
   readonly model: string;
   readonly suffix:
-    | { readonly kind: 'policy'; readonly policy: 'fastest' | 'cheapest' | 'preferred' }
+    | { readonly kind: 'none' }
+    | { readonly kind: 'policy'; readonly policy: Policy }
     | { readonly kind: 'provider'; readonly provider: string };
 }
 
-/** `org/name` (= `:fastest`), `org/name:fastest|cheapest|preferred`, `org/name:provider`. */
+/** `org/name`, `org/name:fastest|cheapest|preferred`, `org/name:provider`. */
 export function parseAskedModel(text: string): AskedModel {
   const colonAt = text.indexOf(':');
-  if (colonAt < 0) return { text, model: text, suffix: { kind: 'policy', policy: 'fastest' } };
+  if (colonAt < 0) return { text, model: text, suffix: { kind: 'none' } };
   const model = text.slice(0, colonAt);
   const suffix = text.slice(colonAt + 1);
   if (suffix === 'fastest' || suffix === 'cheapest' || suffix === 'preferred') {
@@ -135,54 +123,84 @@ export function parseAskedModel(text: string): AskedModel {
   return { text, model, suffix: { kind: 'provider', provider: suffix } };
 }
 
+/** The policy that orders the providers: the caller's, the account's, or the fastest first. */
+export function policyOf(
+  asked: AskedModel,
+  account: AccountRouting | null,
+): { readonly kind: 'policy'; readonly policy: Policy } | { readonly kind: 'pinned' } {
+  if (asked.suffix.kind === 'provider') return { kind: 'pinned' };
+  if (asked.suffix.kind === 'policy') return asked.suffix;
+  return { kind: 'policy', policy: account?.default ?? 'fastest' };
+}
+
 /**
  * Where a request for a known model may go.
  *
- * Where every live provider is priced (and enabled) the choice is the router's, and `model` is sent
- * as the caller wrote it. Where some is not, a call left to the router could end at it: then we pin
- * the usable ones ourselves, in the order of the policy, and fail over ourselves. `preferred` is the
- * order of the upstream account, which we cannot read: then it is tried as `fastest`.
+ * A provider that the caller pinned serves it or nobody does. Otherwise the choice is left to the
+ * router where we would have no other wish and nobody whom it could choose is unpriced or switched
+ * off: `model` is then sent as the caller wrote it. Behind that, or instead of it, stand the usable
+ * providers, each pinned, in the order of the policy.
  */
 export function routesFor(
   asked: AskedModel,
   entry: ModelOffers,
-  policy: RoutingPolicy,
+  context: RoutingContext,
 ): Resolution {
-  const isUsable = (offer: Offer): boolean =>
-    isServing(offer) && (offer.isPriced || policy.unpricedModels === 'allow');
-  const usable = entry.offers.filter(isUsable);
-  const refuse = (reason: 'unpriced' | 'provider', servedBy: readonly Offer[]): Resolution => ({
-    kind: 'not_supported',
-    reason,
-    model: entry.model,
-    pinned: asked.suffix.kind === 'provider' ? asked.suffix.provider : null,
-    closest: [],
-    servedBy: servedBy.map(({ provider }) => provider),
-  });
-  if (asked.suffix.kind === 'provider') {
-    const { provider } = asked.suffix;
-    const offer = entry.offers.find((one) => one.provider === provider);
-    if (offer === undefined || !isServing(offer)) return refuse('provider', usable);
-    if (!isUsable(offer)) return refuse('unpriced', usable);
-    return routes(entry, [pinned(entry, offer)]);
+  const { account, health, policy } = context;
+  const offers = offersUnder(entry.offers, account);
+  const usable = offers.filter((offer) => isUsable(offer, context));
+  const chosen = policyOf(asked, account);
+  if (asked.suffix.kind === 'provider' || chosen.kind === 'pinned') {
+    const provider = asked.suffix.kind === 'provider' ? asked.suffix.provider : '';
+    const ways = usable.filter((offer) => offer.provider === provider);
+    if (ways.length === 0) return refusePinned(entry, provider, offers, context);
+    return routes(entry, healthyFirst(directFirst(ways), health).map(pinned));
   }
-  if (usable.length === 0) {
-    const serving = entry.offers.filter(isServing);
-    return refuse(serving.length === 0 ? 'provider' : 'unpriced', serving);
+  if (usable.length === 0) return refuseAll(entry, offers, context);
+  const ordered = inOrder(
+    usable,
+    {
+      policy: chosen.policy,
+      preferred: account?.preferred ?? NO_ORDER,
+      cheapestBy: policy.cheapestBy,
+      estimate: context.estimate,
+      first: context.first,
+    },
+    health,
+  );
+  const ways = ordered.map(pinned);
+  if (!isLeftToRouter(entry, chosen.policy, context)) {
+    return routes(entry, withoutOursAfterTheirs(ways));
   }
-  const live = entry.offers.filter((offer) => offer.isLive);
-  if (entry.isListed && live.every(isUsable)) {
-    return routes(entry, [leftToRouter(asked, entry, usable, policy)]);
-  }
-  const ordered = inOrderOf(asked.suffix.policy, usable);
+  const left = leftToRouter(asked, entry.router, ways, context);
   return routes(
     entry,
-    ordered.map((offer) => pinned(entry, offer)),
+    health.isHealthy(left.upstream, null)
+      ? [left, ...ways]
+      : healthyBefore(left, ways, ordered, health),
+  );
+}
+
+/**
+ * Among whom a sticky key chooses; empty where it has no say: a provider is pinned, or the policy
+ * orders them in a way that does not change from one call of a session to the next.
+ */
+export function stickyProviders(
+  asked: AskedModel,
+  entry: ModelOffers,
+  context: RoutingContext,
+): readonly string[] {
+  const chosen = policyOf(asked, context.account);
+  if (chosen.kind === 'pinned' || chosen.policy !== 'fastest') return [];
+  const offers = offersUnder(entry.offers, context.account);
+  return healthyProviders(
+    offers.filter((offer) => isUsable(offer, context)),
+    context.health,
   );
 }
 
 /** A model that nobody has heard of. */
-export function unknownModel(asked: AskedModel, closest: readonly string[]): Resolution {
+export function unknownModel(asked: AskedModel, closest: readonly string[]): NotSupported {
   return {
     kind: 'not_supported',
     reason: 'unknown',
@@ -194,62 +212,182 @@ export function unknownModel(asked: AskedModel, closest: readonly string[]): Res
 }
 
 const TOKEN_UNITS: ReadonlySet<Unit> = new Set<Unit>([...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS]);
+const TEXT_TASKS: ReadonlySet<Task> = new Set<Task>([
+  'chat',
+  'completion',
+  'responses',
+  'messages',
+]);
+const NO_ORDER: readonly string[] = [];
 
 /**
- * Whether a provider's rows price a whole answer: input and output, or no tokens at all (compute
- * time, images). One of the two alone does not: the hold would count the other as free.
- *
- * @param isChat false for a model that the catalogue of chat models does not list: an embedding has
- *   no output, so that one token unit is enough.
+ * Whether a provider's rows price a whole answer. Of text: input and output, or no tokens at all
+ * (compute time); one of the two alone does not, the hold would count the other as free. Of anything
+ * else (an embedding has no output, an image no tokens) any row does.
  */
-export function isPriced(rows: RowsByUnit, isChat: boolean): boolean {
+export function isPriced(rows: RowsByUnit, task: Task): boolean {
   if (rows.size === 0) return false;
-  if (!isChat) return true;
+  if (!TEXT_TASKS.has(task)) return true;
   if (rows.has('input') && rows.has('output')) return true;
   for (const unit of rows.keys()) if (TOKEN_UNITS.has(unit)) return false;
   return true;
+}
+
+/** An offer under the organization's own key. */
+type OfferUnder = Offer & { readonly isExternal: boolean };
+
+/**
+ * The offers as an account has them. For a provider that it has a key for there is no other way than
+ * directly and with that key: it never pays us for what it has a contract of its own for.
+ */
+function offersUnder(
+  offers: readonly Offer[],
+  account: AccountRouting | null,
+): readonly OfferUnder[] {
+  return offers.flatMap((offer): readonly OfferUnder[] => {
+    const isExternal = account?.ownKeys.has(offer.provider) === true;
+    const isOffered = isExternal ? offer.isDirect : !offer.needsOwnKey;
+    return isOffered ? [{ ...offer, isExternal }] : [];
+  });
 }
 
 function isServing(offer: Offer): boolean {
   return offer.isLive && offer.isEnabled;
 }
 
+function isUsable(offer: Offer, { account, policy }: RoutingContext): boolean {
+  const isPayable =
+    offer.isPriced ||
+    policy.unpricedModels === 'allow' ||
+    account?.ownKeys.has(offer.provider) === true;
+  return isServing(offer) && isPayable && account?.disabled.has(offer.provider) !== true;
+}
+
+function refusePinned(
+  entry: ModelOffers,
+  provider: string,
+  offers: readonly OfferUnder[],
+  context: RoutingContext,
+): Resolution {
+  const usable = offers.filter((offer) => isUsable(offer, context));
+  const isDisabled = context.account?.disabled.has(provider) === true;
+  const isServed = offers.some((offer) => offer.provider === provider && isServing(offer));
+  return refusal(
+    entry,
+    isDisabled ? 'provider_disabled' : isServed ? 'unpriced' : 'provider',
+    provider,
+    usable,
+  );
+}
+
+function refuseAll(
+  entry: ModelOffers,
+  offers: readonly OfferUnder[],
+  { account }: RoutingContext,
+): Resolution {
+  const serving = offers.filter(isServing);
+  if (serving.length === 0) return refusal(entry, 'provider', null, serving);
+  const allowed = serving.filter(({ provider }) => account?.disabled.has(provider) !== true);
+  return allowed.length === 0
+    ? refusal(entry, 'provider_disabled', null, serving)
+    : refusal(entry, 'unpriced', null, allowed);
+}
+
+function refusal(
+  entry: ModelOffers,
+  reason: 'unpriced' | 'provider' | 'provider_disabled',
+  provider: string | null,
+  servedBy: readonly Offer[],
+): Resolution {
+  return {
+    kind: 'not_supported',
+    reason,
+    model: entry.model,
+    pinned: provider,
+    closest: [],
+    servedBy: [...new Set(servedBy.map((offer) => offer.provider))].sort(),
+  };
+}
+
 function routes(entry: ModelOffers, list: readonly Route[]): Resolution {
   return { kind: 'routes', model: entry.model, routes: list };
 }
 
-function pinned(entry: ModelOffers, offer: Offer): Route {
+/**
+ * The router may choose only if it can meet nobody who is unpriced or off, and if we have no wish
+ * that it does not know: a provider called directly, an account's settings, a session's provider.
+ */
+function isLeftToRouter(
+  entry: ModelOffers,
+  policy: Policy,
+  context: RoutingContext,
+): entry is ModelOffers & { readonly router: RouterChoice } {
+  const { account, first } = context;
+  if (entry.router === null || first !== null) return false;
+  if (account !== null) {
+    if (account.disabled.size > 0 || account.ownKeys.size > 0) return false;
+    if (policy === 'preferred' && account.preferred.length > 0) return false;
+  }
+  return entry.offers.every((offer) =>
+    offer.isDirect ? !isOurs(offer, context) : !offer.isLive || isUsable(offer, context),
+  );
+}
+
+function isOurs(offer: Offer, context: RoutingContext): boolean {
+  return !offer.needsOwnKey && isUsable(offer, context);
+}
+
+/** A failed call under an organization's own key is never repeated at its cost under ours. */
+function withoutOursAfterTheirs(list: readonly Route[]): readonly Route[] {
+  const at = list.findIndex(({ isExternal }) => isExternal);
+  return at < 0 ? list : list.filter(({ isExternal }, index) => index < at || isExternal);
+}
+
+function healthyBefore(
+  left: Route,
+  ways: readonly Route[],
+  ordered: readonly Offer[],
+  health: HealthView,
+): readonly Route[] {
+  const healthy = ordered.filter((offer) => health.isHealthy(offer.upstream, offer.provider));
+  // They come first in `ordered`, and so in `ways`.
+  return [...ways.slice(0, healthy.length), left, ...ways.slice(healthy.length)];
+}
+
+function pinned(offer: Offer & { readonly isExternal?: boolean }): Route {
+  const isExternal = offer.isExternal === true;
   return {
-    upstream: entry.upstream,
+    upstream: offer.upstream,
     provider: offer.provider,
-    modelSent: `${entry.model}:${offer.provider}`,
-    candidates: [candidateOf(offer)],
+    modelSent: offer.modelSent,
+    candidates: [isExternal ? { ...candidateOf(offer), prices: FREE } : candidateOf(offer)],
     behaviour: offer.behaviour,
-    path: '/v1/chat/completions',
-    isExternal: false,
+    path: offer.path,
+    isExternal,
   };
 }
 
 function leftToRouter(
   asked: AskedModel,
-  entry: ModelOffers,
-  usable: readonly Offer[],
-  policy: RoutingPolicy,
+  { upstream, path }: RouterChoice,
+  ways: readonly Route[],
+  { policy, account }: RoutingContext,
 ): Route {
-  const isNeverAsked = usable.every(({ behaviour }) => behaviour.streamUsage === 'never');
-  const first = usable[0]?.behaviour.maxOutputField;
-  const isOneField = usable.every(({ behaviour }) => behaviour.maxOutputField === first);
+  const isNeverAsked = ways.every(({ behaviour }) => behaviour.streamUsage === 'never');
+  const field = ways[0]?.behaviour.maxOutputField;
+  const isOneField = ways.every(({ behaviour }) => behaviour.maxOutputField === field);
+  const isDefault = asked.suffix.kind === 'none' && account !== null && account.default !== null;
   return {
-    upstream: entry.upstream,
+    upstream,
     provider: null,
-    modelSent: asked.text,
-    candidates: usable.map(candidateOf),
+    modelSent: isDefault ? `${asked.model}:${account.default}` : asked.text,
+    candidates: ways.flatMap(({ candidates }) => candidates),
     behaviour: {
       ...policy.routerBehaviour,
       ...(isNeverAsked ? { streamUsage: 'never' } : {}),
-      ...(isOneField && first !== undefined ? { maxOutputField: first } : {}),
+      ...(isOneField && field !== undefined ? { maxOutputField: field } : {}),
     },
-    path: '/v1/chat/completions',
+    path,
     isExternal: false,
   };
 }
@@ -258,95 +396,24 @@ function candidateOf({ provider, contextLength, prices }: Offer): Candidate {
   return { provider, contextLength, prices };
 }
 
-/** Best first; what does not state its speed or price comes last, ties stay as they were. */
-function inOrderOf(
-  policy: 'fastest' | 'cheapest' | 'preferred',
-  offers: readonly Offer[],
-): readonly Offer[] {
-  switch (policy) {
-    case 'preferred':
-    case 'fastest':
-      return offers.toSorted((one, other) => (other.throughput ?? -1) - (one.throughput ?? -1));
-    case 'cheapest':
-      return offers.toSorted((one, other) => comparePrices(one.outputPrice, other.outputPrice));
-  }
-}
-
-/** Cheaper first; no price is dearer than any. */
-function comparePrices(one: UnitPrice | null, other: UnitPrice | null): number {
-  if (one === null || other === null) return Number(one === null) - Number(other === null);
-  const left = one.picoUsd * other.perUnits;
-  const right = other.picoUsd * one.perUnits;
-  return left < right ? -1 : left > right ? 1 : 0;
-}
-
-const CLOSEST_MAX = 5;
-/** Longer texts are no typing errors, and comparing them costs. */
-const COMPARED_MAX_CHARS = 128;
-const DISTANCE_MAX = 5;
-
-/**
- * The known models that a caller most likely meant, best first, at most five: the same name under
- * another organization or in other letter case, then those within a small edit distance.
- */
-export function closestModels(asked: string, known: readonly KnownModel[]): readonly string[] {
-  if (asked === '' || asked.length > COMPARED_MAX_CHARS) return [];
-  const { text, base } = knownModel(asked);
-  const found: { readonly id: string; readonly distance: number }[] = [];
-  for (const model of known) {
-    const whole = editDistance(text, model.text, limitFor(text));
-    const inName = whole === 0 ? 0 : editDistance(base, model.base, limitFor(base));
-    // Between two at the same distance the one of the right organization is the better guess.
-    const distance = Math.min(whole, inName + 0.5);
-    if (distance <= DISTANCE_MAX + 0.5) found.push({ id: model.id, distance });
-  }
-  found.sort((one, other) => one.distance - other.distance || (one.id < other.id ? -1 : 1));
-  return found.slice(0, CLOSEST_MAX).map(({ id }) => id);
-}
-
-/** An id in the form in which it is compared. */
-export interface KnownModel {
-  readonly id: string;
-  readonly text: string;
-  readonly base: string;
-}
-
-export function knownModel(id: string): KnownModel {
-  const text = id.toLowerCase();
-  return { id, text, base: text.slice(text.indexOf('/') + 1) };
-}
-
-function limitFor(text: string): number {
-  return Math.min(DISTANCE_MAX, Math.floor(text.length / 4));
-}
-
-/** Levenshtein distance; Infinity when it is above the limit. */
-export function editDistance(one: string, other: string, limit: number): number {
-  if (Math.abs(one.length - other.length) > limit) return Infinity;
-  // What both begin and end with costs nothing, and most of a mistyped name is right.
-  let start = 0;
-  let oneEnd = one.length;
-  let otherEnd = other.length;
-  while (start < oneEnd && start < otherEnd && one[start] === other[start]) start += 1;
-  while (oneEnd > start && otherEnd > start && one[oneEnd - 1] === other[otherEnd - 1]) {
-    oneEnd -= 1;
-    otherEnd -= 1;
-  }
-  const width = otherEnd - start;
-  let row = Array.from({ length: width + 1 }, (_, column) => column);
-  for (let at = start; at < oneEnd; at += 1) {
-    const next = [at - start + 1];
-    let least = Infinity;
-    for (let column = 1; column <= width; column += 1) {
-      const isSame = one.charCodeAt(at) === other.charCodeAt(start + column - 1);
-      const replaced = (row[column - 1] ?? 0) + (isSame ? 0 : 1);
-      const cost = Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1);
-      next.push(cost);
-      if (cost < least) least = cost;
-    }
-    if (Math.min(least, at - start + 1) > limit) return Infinity;
-    row = next;
-  }
-  const distance = row[width] ?? 0;
-  return distance <= limit ? distance : Infinity;
-}
+/** What is held for a call under the organization's own key: nothing. It is no row of the book. */
+const FREE: readonly RowsByUnit[] = [
+  new Map<Unit, PriceRow>([
+    [
+      'request',
+      {
+        id: 0n,
+        upstream: '',
+        provider: '',
+        model: '',
+        unit: 'request',
+        condition: null,
+        picoUsd: 0n,
+        perUnits: 1n,
+        effectiveFrom: new Date(0),
+        effectiveTo: null,
+        source: 'manual',
+      },
+    ],
+  ]),
+];

@@ -98,8 +98,10 @@ export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 }
 
+/** As `toISOString` writes it, of a year that the database knows: 0000 is none. */
 function isTime(text: string): boolean {
-  return /^\d{4}-\d{2}-\d{2}T[\d:.]+Z$/.test(text) && !Number.isNaN(Date.parse(text));
+  const ms = Date.parse(text);
+  return /^(?!0000)\d{4}-/.test(text) && !Number.isNaN(ms) && new Date(ms).toISOString() === text;
 }
 
 function decode(cursor: string): unknown[] | null {

@@ -22,6 +22,9 @@ export type AllowanceTaken =
   /** The database is away: whether there is room is not known. */
   | { readonly kind: 'unavailable' };
 
+/** The most that a count can hold. */
+const UNLIMITED = 2_147_483_647;
+
 /** Calls of the serverless tier that an account may make in a UTC day. */
 @Injectable()
 export class ServerlessAllowanceService {
@@ -51,6 +54,23 @@ export class ServerlessAllowanceService {
           { kind: 'used_up', allowance: allowanceAt(limit, Math.max(limit, used), at) };
     } catch (error) {
       if (!isAway(error)) throw error;
+      return { kind: 'unavailable' };
+    }
+  }
+
+  /** Counts a call that was made already, past the limit too. */
+  async count(
+    accountId: string,
+    plan: string,
+  ): Promise<Exclude<AllowanceTaken, { kind: 'used_up' }>> {
+    const at = this.clock.now();
+    try {
+      const { used } = await this.repository.take(accountId, utcDayOf(at), UNLIMITED);
+      const allowance = allowanceAt(this.limitOf(plan), used, at);
+      return { kind: 'counted', call: { accountId, plan, at }, allowance };
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      this.logger.warn({ err: error, account: accountId }, 'a serverless call was not counted');
       return { kind: 'unavailable' };
     }
   }

@@ -144,6 +144,7 @@ describe('corrections while requests are under way', () => {
             const { account: row } = life.books;
             expect(usedIn(row, NOVEMBER) >= 0n && usedIn(row, NOVEMBER) <= limit).toBe(true);
             expect((row.credit.correctedPicoUsd[NOVEMBER] ?? 0n) >= 0n).toBe(true);
+            if (row.heldPicoUsd === 0n) expect(row.credit.takenFromHoldsPicoUsd).toBe(0n);
             expect(burnedIn(row.credit, NOVEMBER) + owedIn(row, NOVEMBER)).toBe(life.total);
           }
         },
@@ -176,5 +177,19 @@ describe('corrections while requests are under way', () => {
     expect(books.account.credit.takenFromHoldsPicoUsd).toBe(0n);
     // The limit is as far as it was without the correction: reached.
     expect(books.commit([], [request('next', 1n)]).admissions).toMatchObject([{ kind: 'refused' }]);
+  });
+
+  it('are not undone by a charge that is taken back: all that it owed is', () => {
+    const row = account({ limitPicoUsd: 50n, heldPicoUsd: 0n, closedThrough: OCTOBER });
+    const books = new BatchBooks(row, token());
+    books.grant(100n, 'promotional', 'promo', new Date('2026-10-05'));
+    books.commit([], [request('r', 150n)]);
+    books.correct(100n, OCTOBER, OCTOBER_BOOKS);
+    books.commit([settlement('r', settled(150n), { holdPicoUsd: 150n })]);
+    expect([usedIn(books.account, NOVEMBER), owedIn(books.account, NOVEMBER)]).toEqual([50n, 150n]);
+    const taken = { from: 'settled', isWithheld: true, chargedBeforePicoUsd: 150n } as const;
+    books.commit([settlement('r', settled(150n), taken)]);
+    books.check();
+    expect(owedIn(books.account, NOVEMBER)).toBe(0n);
   });
 });

@@ -1,11 +1,13 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { PriceRow } from '../domain/pricing.js';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { RowsByUnit } from '../domain/pricing.js';
 import type { MediaRequestFacts } from '../domain/media.js';
 import type { Identity } from '../identity/identity.js';
-import type { AdmittedEvent, Attempt } from '../metering/journal.js';
+import type { AdmittedEvent, Attempt, EventOutcome } from '../metering/journal.js';
 import type { Route } from '../catalog/catalog.js';
 import type { ChatRequestFacts } from './body/chat-request.js';
+import type { RequestBody } from './body/request-body.js';
 import type { Endpoint } from './endpoints.js';
+import type { MatchedRoute } from './passthrough/match.js';
 import type { RateStanding } from './rate-standing.js';
 import type { RequestMarks } from './request-headers.js';
 import type { UpstreamExchange } from './upstream-exchange.js';
@@ -19,7 +21,7 @@ export interface RoutedRequest {
   readonly secret: string;
   readonly marks: RequestMarks;
   readonly endpoint: Endpoint;
-  readonly body: Buffer;
+  readonly body: RequestBody;
   readonly facts: ChatRequestFacts;
   readonly model: string;
   readonly routes: readonly Route[];
@@ -37,8 +39,17 @@ export interface Served {
   readonly provider: string | null;
   readonly providerRequestId: string | null;
   readonly status: number;
-  /** The provider's rows, past and future: those in force at admission bind. */
-  readonly priceRows: readonly PriceRow[];
+  /** Of the answer. */
+  readonly headers: IncomingHttpHeaders;
+  /** The provider's rows for the model, in force at admission, under a price condition. */
+  readonly rowsFor: (condition: string | null) => RowsByUnit;
+}
+
+/** What a relayed answer says about its provider. */
+export interface Relayed {
+  readonly outcome: EventOutcome;
+  /** null: not counted. */
+  readonly outputTokens: number | null;
 }
 
 /** One request on its way through the proxy: what happened to it so far. */
@@ -49,11 +60,15 @@ export class Call {
   firstByteAtMs: number | null = null;
   exchange: UpstreamExchange | null = null;
   event: AdmittedEvent | null = null;
+  /** Of a request to a provider's own route. */
+  pass: MatchedRoute | null = null;
   isClientGone = false;
   /** The process is stopping and cannot wait any longer. */
   isCut = false;
   /** Of a token or payer with limits of requests. */
   rates: RateStanding | null = null;
+  /** Closed at the end of the call, whatever became of it. */
+  body: RequestBody | null = null;
   /** Bytes of the body that count in the buffer budget. */
   heldBodyBytes = 0;
   private onGone: (() => void) | null = null;

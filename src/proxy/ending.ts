@@ -1,13 +1,19 @@
 import { noteOfCondition } from '../catalog/unpriced-note.js';
-import { conditionOf, rowsInForce, type RowsByUnit } from '../domain/pricing.js';
+import { outputTokensOf } from '../domain/usage.js';
+import { rateMedia, type MediaReport } from '../domain/media-rating.js';
+import { conditionOf, type RowsByUnit } from '../domain/pricing.js';
 import { type PicoUsd, PICO_USD_PER_USD } from '../domain/money.js';
 import { rateAnswer, type Rating } from '../domain/rating.js';
 import type { Ending, EventOutcome } from '../metering/journal.js';
+import type { Task } from '../domain/tasks.js';
+import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, type Unit } from '../domain/units.js';
 import type { Call, RoutedRequest, Served } from './call.js';
 import type { AnswerReading } from './dialects/answer-reader.js';
+import { assumedPixelsOf, meterFor } from './media/answer-meter.js';
 
 const TEXT_MAX = 256;
 const RAW_USAGE_MAX = 2048;
+const TOKEN_UNITS: ReadonlySet<Unit> = new Set<Unit>([...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS]);
 
 /** Nothing was read: no usage, no content. */
 export const NOTHING_READ: AnswerReading = {
@@ -21,29 +27,62 @@ export const NOTHING_READ: AnswerReading = {
   unreadableEvents: 0,
 };
 
-/** What the answer costs, by the rows in force when the request was admitted. */
+/**
+ * What the answer costs, by the rows in force when the request was admitted. `report` is what was
+ * metered of an answer that is not made of text; null: what its headers say is all there is.
+ */
 export function rateCall(
   call: Call,
   routed: RoutedRequest,
   served: Served,
   reading: AnswerReading,
+  report: MediaReport | null = null,
 ): Rating {
   const { event } = call;
   if (event === null) throw new Error(`proxy: ${call.id} is rated before it was admitted`);
-  const condition = conditionOfCall(routed, reading);
-  const rows: RowsByUnit = rowsInForce(served.priceRows, {
-    model: routed.model,
-    condition,
-    at: event.admittedAt,
-  });
-  return rateAnswer({
-    usage: reading.usage,
+  const { endpoint } = routed;
+  if (!endpoint.isCharged) return { state: 'released' };
+  const rows = served.rowsFor(conditionOfCall(routed, reading));
+  const facts = {
     hasContent: reading.hasContent,
-    contentBytes: reading.contentBytes,
     inputTextBytes: routed.textBytes,
     holdPicoUsd: event.holdPicoUsd,
     rows,
-  });
+  };
+  const rating =
+    endpoint.isMeteredInTokens && (rows.size === 0 || hasTokenRow(rows))
+      ? rateAnswer({ ...facts, usage: reading.usage, contentBytes: reading.contentBytes })
+      : rateMedia({
+          ...facts,
+          task: endpoint.task,
+          report: report ?? { ...headersReport(endpoint.task, served), usage: reading.usage },
+          request: routed.media,
+          assumedPixels: assumedPixelsOf(served.provider),
+        });
+  return served.route.isExternal ? asExternal(rating) : rating;
+}
+
+function hasTokenRow(rows: RowsByUnit): boolean {
+  for (const unit of rows.keys()) if (TOKEN_UNITS.has(unit)) return true;
+  return false;
+}
+
+/** What the headers of an answer say about its use. */
+function headersReport(task: Task, { status, headers }: Served): MediaReport {
+  return meterFor(task, { status, headers }).end().report;
+}
+
+/** Nobody is charged for it: a price that is missing keeps nothing waiting. */
+function asExternal(rating: Rating): Rating {
+  return rating.state === 'unpriced'
+    ? { ...rating, state: 'settled', costPicoUsd: 0n, priceRowIds: [], isPriceAssumed: false }
+    : rating;
+}
+
+/** Output tokens that the provider counted; null: it did not. */
+export function outputTokensRead({ usage }: AnswerReading): number | null {
+  const tokens = usage.kind === 'reported' ? outputTokensOf(usage.quantities) : null;
+  return tokens === null ? null : Number(tokens);
 }
 
 /** The price condition (service tier) of an answer; null for the ordinary one. */

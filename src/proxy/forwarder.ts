@@ -1,33 +1,9 @@
-import type { Logger } from 'pino';
-import type { Catalog } from '../catalog/catalog.js';
-import type { Config } from '../config/config.js';
 import type { Refusal } from '../domain/errors.js';
-import type { MetricsService } from '../http/metrics.service.js';
-import { refOf, type EventOutcome, type Journal } from '../metering/journal.js';
-import type { BufferBudget } from './buffer-budget.js';
+import { refOf, type EventOutcome } from '../metering/journal.js';
 import type { Call, RoutedRequest } from './call.js';
-import type { CallRegistry } from './call-registry.js';
 import { endingOf, NOTHING_READ } from './ending.js';
+import type { ForwarderParts } from './forwarder-parts.js';
 import { Forwarding } from './forwarding.js';
-import type { ServerlessTier } from './serverless/serverless-tier.service.js';
-import type { WaitingRoom } from './serverless/waiting-room.js';
-import type { Upstreams } from './upstreams.js';
-
-/** What forwarding needs of the rest of the service. */
-export interface ForwarderParts {
-  readonly config: Config;
-  readonly catalog: Catalog;
-  readonly journal: Journal;
-  readonly metrics: MetricsService;
-  readonly logger: Logger;
-  readonly upstreams: Upstreams;
-  readonly buffers: BufferBudget;
-  readonly calls: CallRegistry;
-  readonly serverless: ServerlessTier;
-  readonly waitingRoom: WaitingRoom;
-  /** Before a 503 of a provider is passed on. */
-  readonly beforeUnavailable: (call: Call, routed: RoutedRequest) => Promise<void>;
-}
 
 /**
  * Steps 5 to 7: calls providers in the order of the routes, relays the first answer that stands, and

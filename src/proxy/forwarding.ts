@@ -2,10 +2,11 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import type { Route } from '../catalog/catalog.js';
 import { isPaidPlan } from '../domain/allowance.js';
 import { TollgateError, type Refusal } from '../domain/errors.js';
+import type { RowsByUnit } from '../domain/pricing.js';
 import { refOf, type EventOutcome } from '../metering/journal.js';
 import type { MaxOutputField } from './body/chat-request.js';
-import { editBody } from './body/edit-body.js';
-import type { Call, RoutedRequest, Served } from './call.js';
+import type { OpenedBody } from './body/request-body.js';
+import type { Call, Relayed, RoutedRequest, Served } from './call.js';
 import { clean, endingOf, NOTHING_READ } from './ending.js';
 import { readErrorText, ReplayedExchange } from './error-text.js';
 import {
@@ -14,7 +15,10 @@ import {
   isFailoverStatus,
   namesStreamOptions,
 } from './failover.js';
-import type { ForwarderParts } from './forwarder.js';
+import type { ForwarderParts } from './forwarder-parts.js';
+import type { JobShape } from './passthrough/job-shapes.js';
+import { passAddressOf } from './passthrough/pass-address.js';
+import { SubmitRelay } from './passthrough/submit-relay.js';
 import { PlainRelay } from './plain-relay.js';
 import * as refusals from './refusals.js';
 import { upstreamHeaders } from './request-headers.js';
@@ -67,7 +71,7 @@ type Next =
 
 /** One admitted request on its way through its routes. */
 export class Forwarding {
-  private readonly left: Route[];
+  private left: Route[];
   /** From the first answer that says that the model is being loaded. */
   private coldStart: ColdStartWait | null = null;
 
@@ -129,9 +133,12 @@ export class Forwarding {
     const served = this.servedBy(plan.route, head);
     const answered: Answered = { plan, startedAtMs, exchange, head, served };
     if (head.status < 500) this.coldStart?.end(true);
-    if (isFailoverStatus(head.status) && !this.isLast() && !call.hasLostClient()) {
+    if (served.provider === SERVERLESS_PROVIDER && !plan.route.isExternal)
+      await this.parts.serverless.countChosen(call, this.routed.identity);
+    if (isFailoverStatus(head.status) && !this.isLast(answered) && !call.hasLostClient()) {
       this.recordAnswer(answered, `status ${head.status}`);
       exchange.abort();
+      this.left = this.othersThan(plan.route.upstream, served.provider);
       return { kind: 'again', plan: this.nextPlan() };
     }
     return this.needsText(answered) ? this.readError(answered) : this.relay(answered);
@@ -142,14 +149,21 @@ export class Forwarding {
     const { route } = plan;
     const upstream = this.upstreamOf(route);
     if (upstream === null) return GONE;
-    const body = this.bodyFor(plan);
+    const { body, sizeBytes } = this.bodyFor(plan);
     const headers = upstreamHeaders(call.request.headers, routed.secret, upstream);
     // Who waits for a model waits here, where there is a bound and an order.
     if (isServerless(route)) delete headers['x-wait-for-model'];
-    return exchange.start(upstream.dispatcher, {
+    const { dispatcher, path } =
+      call.pass === null
+        ? {
+            dispatcher: upstream.dispatcher,
+            path: `${upstream.basePath}${route.path}${routed.endpoint.pathSuffix}${routed.query}`,
+          }
+        : passAddressOf(upstream, call.pass);
+    return exchange.start(dispatcher, {
       method: 'POST',
-      path: `${upstream.basePath}${route.path}${routed.endpoint.pathSuffix}${routed.query}`,
-      headers: { ...headers, 'content-length': String(body.length) },
+      path,
+      headers: { ...headers, 'content-length': String(sizeBytes) },
       body,
       headersTimeout: upstream.headersTimeoutMs,
       bodyTimeout: upstream.idleTimeoutMs,
@@ -179,9 +193,17 @@ export class Forwarding {
     return isAboutAccess || (asksForUsage && (status === 400 || status === 422));
   }
 
-  /** No other route may be tried when this attempt, not yet recorded, fails. */
-  private isLast(): boolean {
-    return this.left.length === 0 || this.call.attempts.length + 1 >= this.parts.config.maxAttempts;
+  /** No other provider may be tried should this attempt, not yet recorded, fail. */
+  private isLast({ plan: { route }, served }: Answered): boolean {
+    return (
+      this.othersThan(route.upstream, served.provider).length === 0 ||
+      this.call.attempts.length + 1 >= this.parts.config.maxAttempts
+    );
+  }
+
+  /** The routes left but for those to a provider that has just failed. */
+  private othersThan(upstream: string, provider: string | null): Route[] {
+    return this.left.filter((route) => route.upstream !== upstream || route.provider !== provider);
   }
 
   private recordAnswer({ plan, startedAtMs, head, served }: Answered, error: string | null): void {
@@ -204,11 +226,53 @@ export class Forwarding {
       error: clean(error),
       durationMs: Math.round(performance.now() - startedAtMs),
     });
+    if (error !== null) this.noteFailure(route, provider, end);
     this.parts.metrics.attempts.inc({
       upstream: route.upstream,
       provider: provider ?? 'unknown',
       result: error === null && status !== null && status < 400 ? 'ok' : 'error',
     });
+  }
+
+  /** What a failed attempt says about the provider; nothing, where it was ours or the caller's. */
+  private noteFailure(
+    { upstream, isExternal }: Route,
+    provider: string | null,
+    {
+      status,
+      error,
+      served,
+    }: { status: number | null; error: string | null; served: Served | null },
+  ): void {
+    const { call, parts, routed } = this;
+    if (call.hasLostClient() || call.isCut || error === MODEL_LOADING) return;
+    if (status !== null && !isFailoverStatus(status)) return;
+    parts.health.note(
+      { upstream, provider, model: routed.model, isExternal },
+      { kind: 'failed', retryAfterMs: retryAfterMs(served?.headers['retry-after']) },
+      new Date(),
+    );
+  }
+
+  /** How an answer that was relayed to its end speaks for its provider. */
+  private noteAnswer({ plan, startedAtMs, served }: Answered, relayed: Relayed): void {
+    const { call, parts, routed } = this;
+    if (call.hasLostClient() || call.isCut || served.status >= 400) return;
+    const called = {
+      upstream: plan.route.upstream,
+      provider: served.provider,
+      model: routed.model,
+      isExternal: plan.route.isExternal,
+    };
+    const { outcome, outputTokens } = relayed;
+    const firstByteMs = call.firstByteAtMs === null ? null : call.firstByteAtMs - startedAtMs;
+    parts.health.note(
+      called,
+      outcome === 'complete'
+        ? { kind: 'ok', firstByteMs, outputTokens, durationMs: performance.now() - startedAtMs }
+        : { kind: 'failed', retryAfterMs: null },
+      new Date(),
+    );
   }
 
   /** The next plan after a call without an answer, which is recorded; null when there is none. */
@@ -222,6 +286,7 @@ export class Forwarding {
     if (failure === 'reset' && isReusedConnection && !plan.isSecondTry) {
       return { kind: 'again', plan: { ...plan, isSecondTry: true } };
     }
+    this.left = this.othersThan(plan.route.upstream, plan.route.provider);
     const isSpent = this.left.length === 0 || call.attempts.length >= this.parts.config.maxAttempts;
     if (!isFailoverFailure(failure) || isSpent) return null;
     return { kind: 'again', plan: this.nextPlan() };
@@ -320,21 +385,24 @@ export class Forwarding {
 
   private async relay(answered: Answered): Promise<Next> {
     const { head } = answered;
-    const isLast = this.isLast();
+    const isLast = this.isLast(answered);
     this.recordAnswer(answered, head.status >= 400 ? `status ${head.status}` : null);
     const own = this.answerHeaders(answered);
     if (head.status === 503) await this.parts.beforeUnavailable(this.call, this.routed);
+    const job = this.call.pass?.route.role === 'submit' ? this.call.pass.route.job : null;
+    if (job !== null && head.status < 300) return this.relaySubmit(answered, own, job);
     return isEventStream(head.headers) && head.status < 400
       ? this.relayStream(answered, own, !isLast)
       : this.relayPlain(answered, own);
   }
 
   private async relayStream(
-    { plan, exchange, head, served }: Answered,
+    answered: Answered,
     own: OutgoingHttpHeaders,
     canFailOver: boolean,
   ): Promise<Next> {
     const { call, routed, parts } = this;
+    const { plan, exchange, head, served } = answered;
     const relay = new StreamRelay(call, routed, served, exchange, {
       journal: parts.journal,
       settleWaitMaxMs: parts.config.settleWaitMaxMs,
@@ -354,17 +422,57 @@ export class Forwarding {
         });
       },
     });
-    if ((await relay.run()) === 'done') return { kind: 'ended', refusal: null };
+    if ((await relay.run()) === 'done') {
+      this.noteAnswer(answered, relay.relayed);
+      return { kind: 'ended', refusal: null };
+    }
+    this.noteFailure(plan.route, served.provider, { status: null, error: null, served });
     markFailed(call, relay.firstError ?? 'broken before the first event');
     if (call.isClientGone) return this.endUnanswered('aborted', plan.route);
+    this.left = this.othersThan(plan.route.upstream, served.provider);
     return { kind: 'again', plan: this.nextPlan() };
   }
 
-  private async relayPlain(
+  /** The answer that starts a job, which then owns the event. */
+  private async relaySubmit(
     { exchange, head, served }: Answered,
     own: OutgoingHttpHeaders,
+    shape: JobShape,
   ): Promise<Next> {
     const { call, routed, parts } = this;
+    const { pass, event } = call;
+    if (pass === null || event === null) throw new Error('proxy: a job without its request');
+    const relay = new SubmitRelay(call, routed, pass, shape, served, {
+      jobs: parts.jobs,
+      journal: parts.journal,
+      jobMaxAgeMs: parts.config.jobMaxAgeMs,
+      settleWaitMaxMs: parts.config.settleWaitMaxMs,
+      rows: served.rowsFor(null),
+      send: (body) => {
+        if (call.isClientGone) return;
+        call.response.writeHead(head.status, {
+          ...passedHeaders(head.headers, false),
+          ...own,
+          'content-length': body.length,
+        });
+        call.response.end(body);
+      },
+    });
+    const result = await relay.run(exchange, head.headers);
+    switch (result.kind) {
+      case 'done':
+        return { kind: 'ended', refusal: null };
+      case 'refused':
+        return { kind: 'ended', refusal: result.refusal };
+      case 'broken':
+        markFailed(call, result.failure);
+        return { kind: 'ended', refusal: refusals.failureRefusal(result.failure) };
+    }
+  }
+
+  private async relayPlain(answered: Answered, own: OutgoingHttpHeaders): Promise<Next> {
+    const { call, routed, parts } = this;
+    const { exchange, head, served } = answered;
     const relay = new PlainRelay(call, routed, served, exchange, {
       journal: parts.journal,
       settleWaitMaxMs: parts.config.settleWaitMaxMs,
@@ -384,6 +492,7 @@ export class Forwarding {
     const result = await relay.run();
     switch (result.kind) {
       case 'done':
+        this.noteAnswer(answered, relay.relayed);
         return { kind: 'ended', refusal: null };
       case 'withheld':
         return { kind: 'ended', refusal: NOT_RECORDED };
@@ -418,8 +527,23 @@ export class Forwarding {
       provider,
       providerRequestId: providerRequestIdOf(head.headers),
       status: head.status,
-      priceRows: provider === null ? [] : this.parts.catalog.priceRows(route.upstream, provider),
+      headers: head.headers,
+      rowsFor: (condition) => this.rowsInForce(route, provider, condition),
     };
+  }
+
+  private rowsInForce(
+    { upstream }: Route,
+    provider: string | null,
+    condition: string | null,
+  ): RowsByUnit {
+    const { event } = this.call;
+    if (provider === null || event === null) return NO_ROWS;
+    return this.parts.catalog.pricesInForce(upstream, provider, {
+      model: this.routed.model,
+      condition,
+      at: event.admittedAt,
+    });
   }
 
   /** Fields of the body that the provider rejects, where it is we who chose the provider. */
@@ -433,12 +557,13 @@ export class Forwarding {
     );
   }
 
-  private bodyFor({ route, asksForUsage }: AttemptPlan): Buffer {
+  private bodyFor({ route, asksForUsage }: AttemptPlan): OpenedBody {
     const { body, facts } = this.routed;
     const written = this.call.event?.maxOutputTokensWritten ?? null;
     const drop = this.droppedFor(route);
-    return editBody(body, facts, {
-      ...(route.modelSent === facts.model ? {} : { model: route.modelSent }),
+    return body.open({
+      // A path that names the model may have a body that names none.
+      ...(route.modelSent === (facts.model ?? '') ? {} : { model: route.modelSent }),
       ...(written === null
         ? {}
         : { maxOutput: { field: this.maxOutputFieldOf(route), value: written } }),
@@ -486,6 +611,15 @@ const GONE: ExchangeStart = {
   message: 'the upstream is no longer configured',
 };
 const NOTHING_DROPPED: readonly string[] = [];
+const NO_ROWS: RowsByUnit = new Map();
+
+/** `Retry-After` as seconds or a date; null: not given, or not understood. */
+function retryAfterMs(header: string | undefined): number | null {
+  if (header === undefined) return null;
+  const atMs = /^\d{1,7}$/.test(header) ? null : Date.parse(header);
+  if (atMs === null) return Number(header) * 1000;
+  return Number.isNaN(atMs) ? null : Math.max(0, atMs - Date.now());
+}
 
 /** The answer had begun well: its attempt was recorded before it broke. */
 function markFailed(call: Call, error: string): void {

@@ -1,12 +1,14 @@
 import { formatUsd } from '../domain/money.js';
+import type { MediaReport } from '../domain/media-rating.js';
 import type { Rating } from '../domain/rating.js';
 import type { EventOutcome, Journal } from '../metering/journal.js';
 import { BoundedDecoder } from './bounded-decoder.js';
 import type { BufferBudget } from './buffer-budget.js';
-import type { Call, RoutedRequest, Served } from './call.js';
+import type { Call, Relayed, RoutedRequest, Served } from './call.js';
 import { AnswerReader, type AnswerReading } from './dialects/answer-reader.js';
 import { insertCostIntoBody } from './dialects/cost-insert.js';
-import { conditionOfCall, NOTHING_READ, rateCall } from './ending.js';
+import { conditionOfCall, NOTHING_READ, outputTokensRead, rateCall } from './ending.js';
+import { meterFor, type AnswerMeter } from './media/answer-meter.js';
 import { settleCall } from './settlement.js';
 import type { AnswerSink, UpstreamExchange, UpstreamFailure } from './upstream-exchange.js';
 
@@ -46,6 +48,11 @@ export class PlainRelay implements AnswerSink {
   private tail: Buffer[] = [];
   private isLarge = false;
   private isUnread = false;
+  /** Of an answer that is not made of text alone. */
+  private readonly meter: AnswerMeter | null;
+  private readonly meterDecoder: BoundedDecoder | null;
+  /** Once the answer is over. */
+  relayed: Relayed = { outcome: 'aborted', outputTokens: null };
   private resolve: (result: PlainResult) => void = () => undefined;
 
   constructor(
@@ -54,7 +61,17 @@ export class PlainRelay implements AnswerSink {
     private readonly served: Served,
     private readonly exchange: UpstreamExchange,
     private readonly options: PlainOptions,
-  ) {}
+  ) {
+    const { endpoint } = routed;
+    const meter = endpoint.isMeteredInTokens ? null : meterFor(endpoint.task, served);
+    this.meter = meter;
+    this.meterDecoder =
+      meter === null || options.encoding === null
+        ? null
+        : new BoundedDecoder(options.encoding, (chunk) => {
+            meter.push(chunk);
+          });
+  }
 
   run(): Promise<PlainResult> {
     return new Promise((resolve) => {
@@ -70,6 +87,8 @@ export class PlainRelay implements AnswerSink {
   data(chunk: Buffer): boolean {
     this.sizeBytes += chunk.length;
     this.call.firstByteAtMs ??= performance.now();
+    if (this.meterDecoder === null) this.meter?.push(chunk);
+    else this.meterDecoder.push(chunk, () => undefined);
     const isKept =
       !this.isUnread && this.sizeBytes <= READ_MAX_BYTES && this.options.budget.take(chunk.length);
     if (isKept) {
@@ -113,9 +132,10 @@ export class PlainRelay implements AnswerSink {
 
   private async settleAndEnd(failure: UpstreamFailure | null): Promise<void> {
     const { call, options, served } = this;
-    const reading = await this.read(failure);
-    const rating = rateCall(call, this.routed, served, reading);
+    const { reading, report } = await this.metered(failure);
+    const rating = rateCall(call, this.routed, served, reading, report);
     const outcome = this.outcome(failure, reading);
+    this.relayed = { outcome, outputTokens: outputTokensRead(reading) };
     const settled = await settleCall(
       options.journal,
       call,
@@ -171,6 +191,19 @@ export class PlainRelay implements AnswerSink {
     if (this.call.isClientGone) return 'client_gone';
     const isError = failure !== null || this.served.status >= 400 || reading.firstError !== null;
     return isError ? 'upstream_error' : 'complete';
+  }
+
+  private async metered(
+    failure: UpstreamFailure | null,
+  ): Promise<{ readonly reading: AnswerReading; readonly report: MediaReport | null }> {
+    if (this.meter === null) return { reading: await this.read(failure), report: null };
+    await this.meterDecoder?.finish();
+    const { reading, report } = this.meter.end();
+    // Half an answer that was not passed on is of use to nobody.
+    const isLost = failure !== null && !this.isLarge;
+    return isLost
+      ? { reading: NOTHING_READ, report: { ...report, usage: NOTHING_READ.usage } }
+      : { reading, report };
   }
 
   private async read(failure: UpstreamFailure | null): Promise<AnswerReading> {

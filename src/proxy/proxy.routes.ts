@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance } from 'fastify';
 import { ENDPOINTS } from './endpoints.js';
+import { ROUTE_TABLES } from './passthrough/route-tables.js';
 import { ProxyService } from './proxy.service.js';
 
 /**
@@ -26,6 +27,12 @@ export class ProxyRoutes {
         scope.post(path, (request, reply) => {
           reply.hijack();
           void this.proxy.serve(endpoint, request.raw, reply.raw, request.ip);
+        });
+      }
+      for (const provider of ROUTE_TABLES.keys()) {
+        scope.all(`/${provider}/*`, (request, reply) => {
+          reply.hijack();
+          void this.proxy.servePass(request.raw, reply.raw, request.ip);
         });
       }
       done();

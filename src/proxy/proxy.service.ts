@@ -1,9 +1,12 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { createHmac, hkdfSync } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import { Catalog } from '../catalog/catalog.js';
+import { Health } from '../catalog/health.js';
+import { UpstreamDirectoryService } from '../catalog/upstream-directory.service.js';
 import type { Config } from '../config/config.js';
 import { CONFIG, ENCRYPTION_KEY } from '../config/config.module.js';
 import { errorStatus, refusal, TollgateError, type Refusal } from '../domain/errors.js';
@@ -12,13 +15,19 @@ import { MetricsService } from '../http/metrics.service.js';
 import { billedTo, type Identity } from '../identity/identity.js';
 import { IdentityService } from '../identity/identity.service.js';
 import { Journal } from '../metering/journal.js';
+import { MediaJobsService } from '../metering/media-jobs.service.js';
+import { Spool } from './body/spool.js';
 import { BufferBudget } from './buffer-budget.js';
 import { Call, type RoutedRequest } from './call.js';
 import { CallRegistry } from './call-registry.js';
 import { sendRefusal } from './error-answer.js';
-import type { Endpoint } from './endpoints.js';
+import { CHAT_COMPLETIONS, type Endpoint } from './endpoints.js';
 import { Forwarder } from './forwarder.js';
 import { Holds } from './holds.js';
+import { JobRequests, UNKNOWN_ROUTE } from './passthrough/job-requests.js';
+import { isJobRoute, matchPassThrough, type MatchedRoute } from './passthrough/match.js';
+import { endpointOf } from './passthrough/pass-endpoint.js';
+import { PassRouting } from './passthrough/pass-routing.js';
 import { isRateLimited } from './rate-limits.js';
 import { RateLimitsService } from './rate-limits.service.js';
 import * as refusals from './refusals.js';
@@ -32,6 +41,8 @@ import { Upstreams } from './upstreams.js';
 const UNAVAILABLE_AGAIN_MS = 5000;
 const UNAVAILABLE_DELAY_MS = 1000;
 const REMEMBERED_TOKENS_MAX = 10_000;
+/** So many uploads of the largest size may lie on disk at once. */
+const SPOOLED_UPLOADS_MAX = 16;
 /** What of a refused body is read and thrown away, so that the client sees the answer. */
 const DISCARD_MAX_BYTES = 64 * 1024 * 1024;
 const DISCARD_MAX_MS = 10_000;
@@ -43,11 +54,13 @@ interface Identified {
 
 /** The life of a proxied request: seven steps, each of which may end it. */
 @Injectable()
-export class ProxyService {
+export class ProxyService implements OnModuleInit {
   private readonly calls = new CallRegistry();
   private readonly buffers: BufferBudget;
+  private readonly spool: Spool;
   private readonly reader: RequestReader;
   private readonly holds: Holds;
+  private readonly jobRequests: JobRequests;
   private readonly bodyMacKey: Buffer;
   private readonly forwarder: Forwarder;
   private readonly lastUnavailable = new Map<string, number>();
@@ -58,25 +71,44 @@ export class ProxyService {
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly identities: IdentityService,
     catalog: Catalog,
+    health: Health,
     private readonly journal: Journal,
     private readonly metrics: MetricsService,
     private readonly rates: RateLimitsService,
     private readonly serverless: ServerlessTier,
     private readonly waitingRoom: WaitingRoom,
     upstreams: Upstreams,
+    directory: UpstreamDirectoryService,
+    jobs: MediaJobsService,
   ) {
     this.buffers = new BufferBudget(config.bufferMaxBytes);
-    this.reader = new RequestReader(config, catalog, this.buffers);
+    this.spool = new Spool(
+      join(config.dataDir, 'spool'),
+      SPOOLED_UPLOADS_MAX * config.uploadMaxBytes,
+    );
+    const passes = new PassRouting(config, catalog, directory);
+    this.reader = new RequestReader(config, catalog, this.buffers, passes, this.spool);
+    this.jobRequests = new JobRequests({
+      jobs,
+      catalog,
+      upstreams,
+      metrics,
+      logger,
+      settleWaitMaxMs: config.settleWaitMaxMs,
+      isDemo: config.isDemo,
+    });
     this.holds = new Holds(config);
     this.bodyMacKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'idempotency body', 32));
     serverless.watchLoad(() => this.calls.size);
     this.forwarder = new Forwarder({
       config,
       catalog,
+      health,
       journal,
       metrics,
       logger,
       upstreams,
+      jobs,
       buffers: this.buffers,
       calls: this.calls,
       serverless,
@@ -85,13 +117,19 @@ export class ProxyService {
     });
   }
 
+  async onModuleInit(): Promise<void> {
+    await this.spool.prepare();
+  }
+
   async serve(
     endpoint: Endpoint,
     request: IncomingMessage,
     response: ServerResponse,
     address: string,
+    pass: MatchedRoute | null = null,
   ): Promise<void> {
     const call = new Call(uuidv7(), endpoint, request, response);
+    call.pass = pass;
     this.calls.add(call);
     this.metrics.inFlight.inc();
     let identity: Identity | null = null;
@@ -119,6 +157,11 @@ export class ProxyService {
       // 2 rate
       if (this.calls.size > this.config.inFlightMax) {
         await this.refuse(call, refusals.OVERLOADED, identity);
+        return;
+      }
+      if (pass !== null && isJobRoute(pass)) {
+        const refused = await this.jobRequests.follow(call, pass, identity, identified.secret);
+        if (refused !== null) await this.refuse(call, refused, identity);
         return;
       }
       if (isRateLimited(identity)) {
@@ -173,6 +216,7 @@ export class ProxyService {
       if (call.attempts.length === 0) await this.serverless.giveBack(call);
       if (streamOf !== null) this.calls.closeStream(streamOf);
       this.buffers.give(call.heldBodyBytes);
+      await call.body?.close();
       this.calls.remove(call);
       this.metrics.inFlight.dec();
       this.metrics.requests.inc({ route: endpoint.name, status: String(response.statusCode) });
@@ -187,6 +231,25 @@ export class ProxyService {
         'request',
       );
     }
+  }
+
+  /** A request to a provider's own route: one of the tables, or none. */
+  async servePass(
+    request: IncomingMessage,
+    response: ServerResponse,
+    address: string,
+  ): Promise<void> {
+    const match = matchPassThrough(request.method ?? '', request.url ?? '');
+    if (match.kind === 'matched') {
+      await this.serve(endpointOf(match), request, response, address, match);
+      return;
+    }
+    const call = new Call(uuidv7(), CHAT_COMPLETIONS, request, response);
+    const refused =
+      match.kind === 'unknown'
+        ? UNKNOWN_ROUTE
+        : refusal('invalid_request', match.problem, { param: match.param });
+    await this.refuse(call, refused, null);
   }
 
   /** Waits for the calls in flight; what is left after `graceMs` is cut, settled and ended. */
@@ -256,7 +319,7 @@ export class ProxyService {
           ? null
           : {
               key: marks.idempotencyKey,
-              bodyMac: createHmac('sha256', this.bodyMacKey).update(body).digest(),
+              bodyMac: createHmac('sha256', this.bodyMacKey).update(body.digest).digest(),
             },
     });
     if (result.kind !== 'admitted') return refusals.admissionRefusal(result);

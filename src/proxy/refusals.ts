@@ -54,12 +54,25 @@ export function bodyRefusal(kind: Exclude<BodyReading['kind'], 'read'>, maxBytes
 export function notSupported(resolution: Extract<Resolution, { kind: 'not_supported' }>): Refusal {
   const { reason, model, pinned, closest, servedBy } = resolution;
   const sentences: string[] = [];
+  if (reason === 'provider_disabled') {
+    return refusal(
+      'provider_disabled',
+      pinned === null
+        ? `Every provider that serves \`${model}\` is switched off for this account.`
+        : `The provider \`${pinned}\` is switched off for this account.`,
+      { param: 'model', details: { servedBy } },
+    );
+  }
   if (reason === 'unknown') {
     sentences.push(`The model \`${model}\` is not known here.`);
     if (closest.length > 0)
       sentences.push(`The closest are ${closest.map((id) => `\`${id}\``).join(', ')}.`);
   } else if (reason === 'provider') {
-    sentences.push(`The model \`${model}\` is not served by \`${pinned ?? ''}\`.`);
+    sentences.push(
+      pinned === null
+        ? `Nobody serves the model \`${model}\` here just now.`
+        : `The model \`${model}\` is not served by \`${pinned}\` here.`,
+    );
     if (servedBy.length > 0) sentences.push(`It is served by ${servedBy.join(', ')}.`);
   } else {
     sentences.push(
@@ -171,6 +184,11 @@ export const ABOUT_OUR_KEY: Refusal = refusal(
   'upstream_error',
   'The provider refused the key of this service. The operator has been told; repeating the request does not help.',
   { shouldRetry: false },
+);
+
+export const NO_UPLOAD: Refusal = refusal(
+  'unsupported_media_type',
+  'Send a form with the file, with "content-type: multipart/form-data".',
 );
 
 export const UNSUPPORTED_MEDIA_TYPE: Refusal = refusal(

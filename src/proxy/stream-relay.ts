@@ -1,12 +1,14 @@
 import { formatUsd } from '../domain/money.js';
 import { refusal, type Refusal } from '../domain/errors.js';
+import type { MediaReport } from '../domain/media-rating.js';
 import type { EventOutcome, Journal } from '../metering/journal.js';
 import { BoundedDecoder } from './bounded-decoder.js';
-import type { Call, RoutedRequest, Served } from './call.js';
-import { AnswerReader, type EventKind } from './dialects/answer-reader.js';
+import type { Call, Relayed, RoutedRequest, Served } from './call.js';
+import { AnswerReader, type AnswerReading, type EventKind } from './dialects/answer-reader.js';
+import { meterFor, type AnswerMeter, type MediaReading } from './media/answer-meter.js';
 import { insertCostIntoEvent } from './dialects/cost-insert.js';
 import { contiguousRuns, SseSplitter, type SseEvent } from './dialects/sse-splitter.js';
-import { conditionOfCall, rateCall } from './ending.js';
+import { conditionOfCall, outputTokensRead, rateCall } from './ending.js';
 import { errorEvent } from './error-answer.js';
 import { settleCall, STREAM_NOT_RECORDED } from './settlement.js';
 import type { AnswerSink, UpstreamExchange, UpstreamFailure } from './upstream-exchange.js';
@@ -38,6 +40,9 @@ export interface StreamOptions {
 export class StreamRelay implements AnswerSink {
   private readonly splitter = new SseSplitter();
   private readonly reader: AnswerReader;
+  /** Of an answer that is not made of text alone. */
+  private readonly meter: AnswerMeter | null;
+  private metered: MediaReading | null = null;
   private readonly decoder: BoundedDecoder | null;
   private held: Buffer[] = [];
   private tail: Buffer = Buffer.alloc(0);
@@ -48,6 +53,8 @@ export class StreamRelay implements AnswerSink {
   private isCutShort = false;
   private readonly decoding: Buffer[] = [];
   private isClientBehind = false;
+  /** Once the answer is over. */
+  relayed: Relayed = { outcome: 'aborted', outputTokens: null };
   private resolve: (result: 'done' | 'failed_over') => void = () => undefined;
   private afterEnd: NodeJS.Timeout | null = null;
 
@@ -58,11 +65,14 @@ export class StreamRelay implements AnswerSink {
     private readonly exchange: UpstreamExchange,
     private readonly options: StreamOptions,
   ) {
-    this.reader = new AnswerReader(routed.endpoint.family);
+    const { endpoint } = routed;
+    this.reader = new AnswerReader(endpoint.family);
+    this.meter = endpoint.isMeteredInTokens ? null : meterFor(endpoint.task, served);
     this.decoder =
       options.encoding === null
         ? null
         : new BoundedDecoder(options.encoding, (chunk) => {
+            this.meter?.push(chunk);
             for (const event of this.splitter.push(chunk)) {
               if (this.reader.readEvent(event) === 'end') this.hasSeenEnd = true;
             }
@@ -85,6 +95,7 @@ export class StreamRelay implements AnswerSink {
   data(chunk: Buffer): boolean {
     if (this.isEnded) return true;
     if (this.decoder !== null) return this.relayCompressed(chunk, this.decoder);
+    this.meter?.push(chunk);
     const passing: SseEvent[] = [];
     let isFlowing = true;
     for (const event of this.splitter.push(chunk)) {
@@ -175,6 +186,15 @@ export class StreamRelay implements AnswerSink {
     return this.reader.reading().firstError === null ? otherwise : 'upstream_error';
   }
 
+  /** Everything that passed, once it is over. */
+  private read(): { readonly reading: AnswerReading; readonly report: MediaReport | null } {
+    const reading = this.reader.reading();
+    if (this.meter === null) return { reading, report: null };
+    this.metered ??= this.meter.end();
+    const { report, reading: metered } = this.metered;
+    return { reading: { ...metered, firstError: reading.firstError }, report };
+  }
+
   private sendHead(): void {
     if (this.hasSentHead) return;
     this.hasSentHead = true;
@@ -248,8 +268,9 @@ export class StreamRelay implements AnswerSink {
 
   private async settleAndEnd(outcome: EventOutcome): Promise<void> {
     const { call, options } = this;
-    const reading = this.reader.reading();
-    const rating = rateCall(call, this.routed, this.served, reading);
+    const { reading, report } = this.read();
+    const rating = rateCall(call, this.routed, this.served, reading, report);
+    this.relayed = { outcome, outputTokens: outputTokensRead(reading) };
     const settled = await settleCall(
       options.journal,
       call,

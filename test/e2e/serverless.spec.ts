@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EVERY_DIALECT } from '../../simulator/special-models.js';
 import { ServerlessAllowanceRepository } from '../../src/identity/serverless-allowance.repository.js';
+import { Journal } from '../../src/metering/journal.js';
 import { WaitingRoom } from '../../src/proxy/serverless/waiting-room.js';
 import {
   allEnded,
@@ -13,6 +14,8 @@ import {
 } from '../support/simulated.js';
 
 const MODEL = `${EVERY_DIALECT}:hf-inference`;
+/** The router sends it to the fastest, which is the serverless tier. */
+const CHOSEN = 'org/chosen-by-the-router';
 const ELSEWHERE = `${EVERY_DIALECT}:together`;
 const WAIT = { headers: { 'x-wait-for-model': 'true' } };
 /** The simulator says 20 s; here they pass so much faster. */
@@ -41,6 +44,19 @@ let made = 0;
 
 beforeAll(async () => {
   service = await startSimulated();
+  for (const [provider, tokensPerSecond] of [
+    ['hf-inference', 900],
+    ['together', 100],
+  ] as const) {
+    service.simulator.catalogue.setOffer(CHOSEN, {
+      provider,
+      inputUsdPerMillion: '1.00',
+      outputUsdPerMillion: '2.00',
+      tokensPerSecond,
+    });
+  }
+  const synced = await service.api('/prices/sync', { method: 'POST' });
+  expect(synced.status).toBeLessThan(300);
   room = service.app.get(WaitingRoom, { strict: false });
   const enter = room.enter.bind(room);
   vi.spyOn(room, 'enter').mockImplementation((model, isFirstClass) => {
@@ -199,6 +215,26 @@ describe('the allowance of the serverless tier', () => {
     await elsewhere.text();
   });
 
+  it('counts what the router sends there by itself, and past it the choice is no longer left to it', async () => {
+    const caller = await newCaller('free');
+    await useUp(caller, 998);
+    const ways: (string | null)[] = [];
+    const left: (string | null)[] = [];
+    for (let sent = 0; sent < 4; sent += 1) {
+      const answer = await chat(caller, ask(CHOSEN, 'output=3'));
+      expect(answer.status).toBe(200);
+      await answer.text();
+      ways.push(answer.headers.get('x-inference-provider'));
+      left.push(answer.headers.get('ratelimit')?.replace(/;t=.*/, '') ?? null);
+    }
+    expect(ways).toEqual(['hf-inference', 'hf-inference', 'together', 'together']);
+    expect(left).toEqual(['"day";r=1', '"day";r=0', null, null]);
+    expect(await usedBy(caller)).toBe(1000);
+    const pinned = await chat(caller, ask(`${CHOSEN}:hf-inference`, 'output=3'));
+    expect(pinned.status).toBe(429);
+    await pinned.text();
+  });
+
   it('is not used by a call that we refuse ourselves', async () => {
     const caller = await newCaller('free');
     const headers = { 'idempotency-key': 'once' };
@@ -218,6 +254,14 @@ describe('the allowance of the serverless tier', () => {
     expect(poor.headers.get('ratelimit')).toMatch(/^"day";r=999;t=\d+$/);
     await poor.text();
     expect(await usedBy(caller)).toBe(1);
+    const journal = service.app.get(Journal, { strict: false });
+    vi.spyOn(journal, 'admit').mockRejectedValueOnce(new Error('planted: a broken promise'));
+    const failed = await chat(caller, ask(MODEL, 'output=3'));
+    expect(failed.status).toBe(500);
+    await failed.text();
+    await eventually('the call to be given back', async () =>
+      (await usedBy(caller)) === 1 ? true : null,
+    );
   });
 
   it('is not guessed while the database is away', async () => {
@@ -359,5 +403,78 @@ describe('a model that is not loaded', () => {
     expect(broken.status).toBe(503);
     expect(await broken.json()).not.toHaveProperty('estimated_time');
     expect(room.waiting).toBe(0);
+  });
+});
+
+describe("the tier's own route", () => {
+  const SENTIMENT = 'distilbert/distilbert-base-uncased-finetuned-sst-2-english';
+  const send = (caller: Caller, text: string, headers: Record<string, string> = {}) =>
+    fetch(`${service.url}/hf-inference/models/${SENTIMENT}`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${caller.token}`,
+        'content-type': 'application/json',
+        ...headers,
+      },
+      body: JSON.stringify({ inputs: text }),
+    });
+
+  afterEach(() => {
+    service.simulator.coldStarts.reset();
+  });
+
+  it('counts, and charges the compute time that the books say', async () => {
+    const caller = await newCaller('free');
+    const before = service.simulator.books.seq;
+    const answer = await send(caller, 'What a day.');
+    expect(answer.status).toBe(200);
+    await answer.text();
+    expect(answer.headers.get('ratelimit')).toMatch(/^"day";r=999;t=\d+$/);
+    expect(answer.headers.get('x-compute-time')).toMatch(/^\d+\.\d+$/);
+    const billed = service.simulator.books
+      .since(before)
+      .reduce((sum, { costPicoUsd }) => sum + costPicoUsd, 0n);
+    expect(billed).toBeGreaterThan(0n);
+    expect(await requestsOf(caller)).toEqual([{ state: 'settled', cost: billed.toString() }]);
+  });
+
+  it('passes on whether a result may come from the cache', async () => {
+    const caller = await newCaller();
+    const types: (string | null)[] = [];
+    for (const cache of ['true', 'true', 'false']) {
+      const answer = await send(caller, 'The same again.', { 'x-use-cache': cache });
+      await answer.text();
+      types.push(answer.headers.get('x-compute-type'));
+    }
+    expect(types.map((type) => type === 'cache')).toEqual([false, true, false]);
+  });
+
+  it('says that a model is loading, and waits for it here when asked', async () => {
+    const caller = await newCaller('free');
+    service.simulator.coldStarts.makeCold(SENTIMENT, { calls: 4, estimatedS: 10.5 });
+    const cold = await send(caller, 'Too early.');
+    expect(cold.status).toBe(503);
+    expect(cold.headers.get('retry-after')).toBe('11');
+    expect(await errorOf(cold)).toMatchObject({
+      estimated_time: 10.5,
+      error: { code: 'model_loading' },
+    });
+    const warm = await send(caller, 'In time.', { 'x-wait-for-model': 'true' });
+    expect(warm.status).toBe(200);
+    expect(warm.headers.get('x-tollgate-attempts')).toBe('2');
+    await warm.text();
+    expect((await requestsOf(caller)).map(({ state }) => state)).toEqual(['released', 'settled']);
+    expect(await usedBy(caller)).toBe(2);
+  });
+
+  it('past the allowance is 429 and never leaves us', async () => {
+    const caller = await newCaller('free');
+    await useUp(caller, 1000);
+    const before = service.simulator.books.seq;
+    const refused = await send(caller, 'One too many.');
+    expect(refused.status).toBe(429);
+    expect((await errorOf(refused)).error.code).toBe('rate_limit_exceeded');
+    expect(service.simulator.books.seq).toBe(before);
+    expect(await requestsOf(caller)).toEqual([]);
   });
 });

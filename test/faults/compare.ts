@@ -1,5 +1,6 @@
 import type { BookEntry } from '../../simulator/books.js';
 import { providerOf } from '../../simulator/providers.js';
+import { groupBy } from '../../src/domain/group.js';
 import type { Receipt } from './client.js';
 import type { Recorded, RecordedEvent } from './recorded.js';
 
@@ -283,20 +284,6 @@ function checkTotals({ budgets, openEvents }: Recorded): Violation[] {
     }
   }
   return found;
-}
-
-function groupBy<Item>(
-  items: readonly Item[],
-  keyOf: (item: Item) => string,
-): Map<string, readonly Item[]> {
-  const groups = new Map<string, Item[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }
 
 function sum<Item>(items: readonly Item[], amountOf: (item: Item) => bigint): bigint {

@@ -200,6 +200,38 @@ describe('an alert', () => {
     expect(body.data.map((alert) => alert['period'])).toEqual([periodOf(later), periodOf(now)]);
   });
 
+  it('is raised again when its limit was raised and is reached anew, and only then', async () => {
+    const { accountId } = await operator.addOrganization('raised');
+    const path = '/api/organizations/raised/alerts';
+    const look = async (): Promise<readonly string[]> => {
+      await Promise.all([one, two].map((each) => alertsOf(each).evaluateAll(new Date())));
+      return (await shown('raised')).map((text) => text.replace('account pay_as_you_go ', ''));
+    };
+    await limit('raised', '10', true);
+    await use(accountId, 8n * USD);
+    expect(await look()).toEqual(['50', '80']);
+    // Half of 12 is reached all along: nobody is told twice.
+    await limit('raised', '12', true);
+    expect(await look()).toEqual(['50', '80']);
+    await use(accountId, 10n * USD);
+    expect(await look()).toEqual(['50', '80', '80']);
+    // Nobody looks between the change and the request that reaches it.
+    await limit('raised', '30', true);
+    await use(accountId, 25n * USD);
+    expect(await look()).toEqual(['50', '80', '80', '50', '80']);
+    // A threshold that is chosen again is told again only if it was not reached in between.
+    await operator.put(path, { thresholds: [100] });
+    expect(await look()).toHaveLength(5);
+    await operator.put(path, { thresholds: [50, 80] });
+    expect(await look()).toHaveLength(5);
+    await operator.put(path, { thresholds: [100] });
+    await use(accountId, 20n * USD);
+    expect(await look()).toHaveLength(5);
+    await operator.put(path, { thresholds: [50, 80] });
+    await use(accountId, 24n * USD);
+    expect((await look()).slice(5)).toEqual(['80']);
+  });
+
   it('is raised soon after the journal touched its budget', async () => {
     const { accountId } = await operator.addOrganization('touched');
     await limit('touched', '10', true);

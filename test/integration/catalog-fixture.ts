@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { RouteAsk } from '../../src/catalog/catalog.js';
 import { CatalogService } from '../../src/catalog/catalog.service.js';
 import { Clock } from '../../src/config/clock.js';
 import { PriceSyncService, type SyncReport } from '../../src/catalog/price-sync.service.js';
@@ -42,7 +43,7 @@ export async function startCatalog(
   database?: TestDatabase,
 ): Promise<CatalogUnderTest> {
   const service = await startService(
-    { UPSTREAM_BASE_URL: upstreamUrl, LOG_LEVEL: 'silent', ...environment },
+    { UPSTREAM_BASE_URL: upstreamUrl, LOG_LEVEL: 'error', ...environment },
     database,
   );
   const clock = service.app.get(Clock, { strict: false });
@@ -91,6 +92,11 @@ export interface ScriptedUpstream {
 }
 
 export const MODEL = 'org/name';
+
+/** A chat request of nobody in particular. */
+export function asked(modelText: string, at: Date): RouteAsk {
+  return { modelText, task: 'chat', at, account: null, stickyKey: null, estimate: null };
+}
 
 export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
   let body: string | Buffer = '{}';

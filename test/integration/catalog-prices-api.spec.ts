@@ -4,6 +4,7 @@ import { UnpricedEventsService } from '../../src/catalog/unpriced-events.service
 import { Journal, refOf, type Ending } from '../../src/metering/journal.js';
 import { admittedOf, requestOf, settledAt, type TestAccount } from '../support/journal.js';
 import {
+  asked,
   listed,
   MODEL,
   startCatalog,
@@ -443,7 +444,7 @@ describe('GET /v1/models', () => {
 describe('a provider that refuses to be asked for its usage', () => {
   it('is not asked again, by any process, after any restart', async () => {
     const asks = (of: CatalogUnderTest): unknown => {
-      const resolution = of.catalog.resolve(`${MODEL}:groq`, new Date(time));
+      const resolution = of.catalog.resolve(asked(`${MODEL}:groq`, new Date(time)));
       return resolution.kind === 'routes'
         ? resolution.routes[0]?.behaviour.streamUsage
         : resolution.reason;
@@ -466,12 +467,12 @@ describe('a provider that refuses to be asked for its usage', () => {
       `UPDATE providers SET stream_usage = 'never', on_client_gone = 'abort', is_enabled = false WHERE slug = 'groq'`,
     );
     await service.catalog.refresh();
-    expect(service.catalog.resolve(`${MODEL}:groq`, new Date(time))).toMatchObject({
+    expect(service.catalog.resolve(asked(`${MODEL}:groq`, new Date(time)))).toMatchObject({
       reason: 'provider',
     });
     await service.database.query(`UPDATE providers SET is_enabled = true WHERE slug = 'groq'`);
     await service.catalog.refresh();
-    expect(service.catalog.resolve(`${MODEL}:groq`, new Date(time))).toMatchObject({
+    expect(service.catalog.resolve(asked(`${MODEL}:groq`, new Date(time)))).toMatchObject({
       routes: [
         {
           behaviour: { onClientGone: 'abort', streamUsage: 'never', maxOutputField: 'max_tokens' },

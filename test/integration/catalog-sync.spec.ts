@@ -5,6 +5,7 @@ import { DEFAULT_UPSTREAM } from '../../src/catalog/catalog.js';
 import { eventually } from '../support/api-client.js';
 import { freshDatabase } from '../support/database.js';
 import {
+  asked,
   listed,
   MODEL,
   startCatalog,
@@ -106,7 +107,7 @@ describe('with the simulator as upstream', () => {
       { pico_usd: '600000', from_ms: startMs, to_ms: null },
     ]);
     const inputsAt = (ms: number): unknown => {
-      const resolution = service.catalog.resolve(`${model}:groq`, new Date(ms));
+      const resolution = service.catalog.resolve(asked(`${model}:groq`, new Date(ms)));
       if (resolution.kind !== 'routes') throw new Error(resolution.reason);
       return resolution.routes[0]?.candidates[0]?.prices.map((rows) => rows.get('input')?.picoUsd);
     };
@@ -124,16 +125,20 @@ describe('with the simulator as upstream', () => {
   });
 
   it('pins the priced provider where a faster one has no price, and refuses what nobody prices', () => {
-    expect(service.catalog.resolve(PARTLY_PRICED, new Date())).toMatchObject({
+    expect(service.catalog.resolve(asked(PARTLY_PRICED, new Date()))).toMatchObject({
       kind: 'routes',
       routes: [{ provider: 'together', modelSent: `${PARTLY_PRICED}:together` }],
     });
-    expect(service.catalog.resolve(UNPRICED, new Date())).toMatchObject({ reason: 'unpriced' });
-    const free = service.catalog.resolve(FREE, new Date());
+    expect(service.catalog.resolve(asked(UNPRICED, new Date()))).toMatchObject({
+      reason: 'unpriced',
+    });
+    const free = service.catalog.resolve(asked(FREE, new Date()));
     if (free.kind !== 'routes') throw new Error(free.reason);
     const [prices] = free.routes[0]?.candidates[0]?.prices ?? [];
     expect([prices?.get('input')?.picoUsd, prices?.get('output')?.picoUsd]).toEqual([0n, 0n]);
-    expect(service.catalog.resolve('meta-llama/Llama-3.3-70B-Instrct', new Date())).toMatchObject({
+    expect(
+      service.catalog.resolve(asked('meta-llama/Llama-3.3-70B-Instrct', new Date())),
+    ).toMatchObject({
       reason: 'unknown',
       closest: ['meta-llama/Llama-3.3-70B-Instruct', expect.any(String)],
     });
@@ -146,10 +151,12 @@ describe('with the simulator as upstream', () => {
       outputUsdPerMillion: '2',
     });
     await service.syncNow();
-    expect(service.catalog.resolve('org/passing', new Date()).kind).toBe('routes');
+    expect(service.catalog.resolve(asked('org/passing', new Date())).kind).toBe('routes');
     simulator.catalogue.remove('org/passing');
     expect(await service.syncNow()).toMatchObject({ pricesEnded: 0, pricesStale: 1 });
-    expect(service.catalog.resolve('org/passing', new Date())).toMatchObject({ reason: 'unknown' });
+    expect(service.catalog.resolve(asked('org/passing', new Date()))).toMatchObject({
+      reason: 'unknown',
+    });
     expect(await service.prices(`model = 'org/passing' AND effective_to IS NULL`)).toHaveLength(2);
   });
 });
@@ -415,7 +422,7 @@ describe('with two replicas', () => {
     await first.close();
     await upstream.close();
     const second = await startCatalog('http://127.0.0.1:9', {}, database);
-    expect(second.catalog.resolve(MODEL, new Date()).kind).toBe('routes');
+    expect(second.catalog.resolve(asked(MODEL, new Date())).kind).toBe('routes');
     await eventually(async () => (await second.alarms('price_sync')) > 0);
     await second.close();
     await database.drop();

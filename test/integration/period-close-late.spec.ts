@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { requestOf } from '../support/journal.js';
+import { refOf } from '../../src/metering/journal.js';
+import { requestOf, settledAt } from '../support/journal.js';
 import { CLOSING, Closing, linesOf } from './close-fixture.js';
 import {
   ACTOR,
@@ -60,6 +61,7 @@ describe('requests that come while a month is closed', () => {
 
   it('a request that is decided at no cost is on the invoice too, and waits no more', async () => {
     const account = await on.pro();
+    await spendOne(on.money, account, USD);
     const event = await openOne(on.money, account, USD);
     const waiting = settledAt(0n, { state: 'unpriced', ratedCostPicoUsd: null });
     await on.money.journal.settle(refOf(event), waiting).receipt;
@@ -70,8 +72,8 @@ describe('requests that come while a month is closed', () => {
     });
     expect(report).toMatchObject({ closed: 1, failed: [], unresolved: [] });
     const invoice = await invoiceOf(on.money, account, '2026-10');
-    expect(linesOf(invoice)).toEqual(['plan 9', 'usage 0']);
-    expect(invoice!.content.lines[1]!.requests).toBe(1);
+    expect(linesOf(invoice)).toEqual(['plan 9', 'usage 1', 'credit -1']);
+    expect(invoice!.content.lines[1]!.requests).toBe(2);
     expect(await bookProblems(on.database)).toEqual([]);
   });
 

@@ -187,7 +187,16 @@ function whole(sentence: string): MultipartProblem {
   return { field: null, message: `${sentence}.` };
 }
 
-const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[^\p{Cc}]|\t)*)$/u;
+const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)$/s;
+
+/** In text read byte by byte: bytes of 0x80 and more belong to characters. */
+function hasControl(text: string): boolean {
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f) return true;
+  }
+  return false;
+}
 
 function readPartHead(bytes: Buffer): PartHead | MultipartProblem {
   const headers = new Map<string, string>();
@@ -195,7 +204,9 @@ function readPartHead(bytes: Buffer): PartHead | MultipartProblem {
   if (lines.length > HEADERS_MAX) return whole('A part has too many headers');
   for (const line of lines) {
     const match = HEADER.exec(line);
-    if (match === null) return whole('A part has a header that is not well formed');
+    if (match === null || hasControl(line)) {
+      return whole('A part has a header that is not well formed');
+    }
     const name = (match[1] ?? '').toLowerCase();
     if (headers.has(name)) return whole(`A part has the header \`${name}\` twice`);
     headers.set(name, (match[2] ?? '').trim());

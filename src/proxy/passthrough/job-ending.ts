@@ -5,9 +5,11 @@ import { TASKS, type Task } from '../../domain/tasks.js';
 import type { Attempt, Ending } from '../../metering/journal.js';
 import type { MediaJob } from '../../metering/media-job.js';
 import { clean } from '../ending.js';
+import { assumedPixelsOf } from '../media/answer-meter.js';
 import type { JobAnswer } from './job-client.js';
 import { jobFactsOf } from './job-facts.js';
 import { reportOf } from './job-report.js';
+import { JOB_SHAPES } from './job-shapes.js';
 
 const RAW_MAX_CHARS = 2048;
 
@@ -19,17 +21,21 @@ export function endingOfResult(
   at: Date,
 ): Ending {
   const facts = jobFactsOf(job.factsJson);
-  const report = reportOf(answer);
-  const rating = rateMedia({
-    task: taskOf(job),
+  const task = taskOf(job);
+  const shape = JOB_SHAPES.get(job.shape);
+  if (shape === undefined) throw new Error(`media jobs: no shape ${job.shape}`);
+  const report = reportOf(answer, shape, task);
+  const rated = rateMedia({
+    task,
     report,
     request: facts.request,
-    assumedPixels: null,
+    assumedPixels: assumedPixelsOf(job.provider),
     hasContent: true,
     inputTextBytes: facts.inputTextBytes,
     holdPicoUsd: job.event.holdPicoUsd,
     rows,
   });
+  const rating = job.keyAccountId === null ? rated : asExternal(rated);
   const isUsed = rating.state === 'settled' || rating.state === 'unpriced';
   return {
     ...bareEnding(job, at),
@@ -79,6 +85,13 @@ function bareEnding(job: MediaJob, at: Date): Ending {
     rawUsage: null,
     givesKeyBack: true,
   };
+}
+
+/** Nobody is charged for it: a price that is missing keeps nothing waiting. */
+function asExternal(rating: Rating): Rating {
+  return rating.state === 'unpriced'
+    ? { ...rating, state: 'settled', costPicoUsd: 0n, priceRowIds: [], isPriceAssumed: false }
+    : rating;
 }
 
 function rawOf(rating: Rating): string | null {

@@ -24,9 +24,24 @@ export interface JobShape {
   readonly query: Readonly<Record<string, string>>;
   /** The query parameter that carries the job's id. */
   readonly jobQuery: string | null;
+  readonly made: MadeFields;
 }
 
-const PLAIN = { url: null, cancel: null, query: {}, jobQuery: null } as const;
+/** Where a result tells how much was made, as far as the provider does it in a way of its own. */
+export interface MadeFields {
+  /** Arrays of which each element is one that was made. */
+  readonly counted: readonly FieldPath[];
+  /** Seconds of film or sound; in an array the name is looked for in each element, and added up. */
+  readonly seconds: readonly FieldPath[];
+}
+
+const PLAIN = {
+  url: null,
+  cancel: null,
+  query: {},
+  jobQuery: null,
+  made: { counted: [], seconds: [] },
+} as const;
 
 /** fal's queue: the status first, the result apart, at a path that leaves out parts of the model. */
 export const FAL_QUEUE: JobShape = {
@@ -41,6 +56,8 @@ export const FAL_QUEUE: JobShape = {
   cancel: { method: 'PUT', path: '{url}/cancel' },
   query: { _subdomain: 'queue' },
   jobQuery: null,
+  // In `x-fal-billable-units`.
+  made: { counted: [], seconds: [] },
 };
 
 export const TOGETHER_VIDEO: JobShape = {
@@ -64,6 +81,7 @@ export const REPLICATE_PREDICTION: JobShape = {
   poll: '/v1/predictions/{job}',
   result: '/v1/predictions/{job}',
   cancel: { method: 'POST', path: '/v1/predictions/{job}/cancel' },
+  made: { counted: [['output']], seconds: [['metrics', 'video_output_duration_seconds']] },
 };
 
 export const NOVITA_ASYNC: JobShape = {
@@ -76,6 +94,7 @@ export const NOVITA_ASYNC: JobShape = {
   poll: '/v3/async/task-result',
   result: '/v3/async/task-result',
   jobQuery: 'task_id',
+  made: { counted: [['images']], seconds: [['videos', 'duration']] },
 };
 
 export const NOVITA_MINIMAX: JobShape = {
@@ -87,6 +106,13 @@ export const NOVITA_MINIMAX: JobShape = {
   failed: ['failed', 'cancelled', 'canceled'],
   poll: '/v3/minimax/v2/query/video_generation/{job}',
   result: '/v3/minimax/v2/query/video_generation/{job}',
+  made: {
+    counted: [],
+    seconds: [
+      ['task', 'content', 'duration'],
+      ['task', 'duration'],
+    ],
+  },
 };
 
 export const ZAI_ASYNC: JobShape = {
@@ -98,6 +124,7 @@ export const ZAI_ASYNC: JobShape = {
   failed: ['FAIL', 'FAILED'],
   poll: '/api/paas/v4/async-result/{job}',
   result: '/api/paas/v4/async-result/{job}',
+  made: { counted: [['image_result']], seconds: [['video_result', 'duration']] },
 };
 
 export const WAVESPEED_PREDICTION: JobShape = {
@@ -109,6 +136,7 @@ export const WAVESPEED_PREDICTION: JobShape = {
   failed: ['failed', 'cancelled', 'canceled'],
   poll: '/api/v3/predictions/{job}/result',
   result: '/api/v3/predictions/{job}/result',
+  made: { counted: [['data', 'outputs']], seconds: [['data', 'duration']] },
 };
 
 export const BLACK_FOREST: JobShape = {

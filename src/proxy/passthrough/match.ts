@@ -53,6 +53,11 @@ export function isPassedProvider(slug: string): boolean {
   return COMPILED.has(slug);
 }
 
+/** Whether a route is about a job that was taken on before: free, and answered without an event. */
+export function isJobRoute({ route }: MatchedRoute): boolean {
+  return route.role !== 'call' && route.role !== 'submit';
+}
+
 /**
  * The route that a request is for, of the tables and of nothing else. Pure and total.
  *
@@ -80,7 +85,7 @@ export function matchPassThrough(method: string, target: string): RouteMatch {
       continue;
     }
     const jobId = captured.job ?? checked.job;
-    if (route.role !== 'call' && route.role !== 'submit' && jobId === null) continue;
+    if (route.model === null && jobId === null) continue;
     return {
       kind: 'matched',
       provider,

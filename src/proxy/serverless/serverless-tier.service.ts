@@ -16,6 +16,10 @@ import { RateStanding } from '../rate-standing.js';
 import { STORE_UNAVAILABLE } from '../refusals.js';
 import { SERVERLESS_PROVIDER } from './cold-start.js';
 
+/** Load may fall and the day may end: an allowance that was used up is asked about again. */
+const BELIEVED_MS = 10_000;
+const REMEMBERED_MAX = 10_000;
+
 /** Whether a call over this route goes to the serverless tier for certain, and under a key of ours. */
 export function isServerless({ provider, candidates, isExternal }: Route): boolean {
   if (isExternal) return false;
@@ -26,6 +30,13 @@ export function isServerless({ provider, candidates, isExternal }: Route): boole
   );
 }
 
+/** Whether a call over this route cannot end at the tier under a key of ours. */
+function isElsewhere({ provider, candidates, isExternal }: Route): boolean {
+  if (isExternal) return true;
+  if (provider !== null) return provider !== SERVERLESS_PROVIDER;
+  return !candidates.some((candidate) => candidate.provider === SERVERLESS_PROVIDER);
+}
+
 /**
  * The allowance of the serverless tier for the calls of the proxy: one database statement for each
  * that goes there, none for any other.
@@ -33,6 +44,8 @@ export function isServerless({ provider, candidates, isExternal }: Route): boole
 @Injectable()
 export class ServerlessTier {
   private readonly counted = new WeakMap<Call, CountedCall>();
+  /** Accounts that were found past their allowance lately, until when that is believed. */
+  private readonly usedUp = new Map<string, number>();
 
   constructor(
     private readonly allowances: ServerlessAllowanceService,
@@ -48,7 +61,8 @@ export class ServerlessTier {
 
   /**
    * Before admission: counts a call whose first route goes to the tier. Past the allowance its other
-   * routes are left, where it has any.
+   * routes are left, where it has any. A choice left to the router is counted when it falls on the
+   * tier (`countChosen`), and no longer left to it once the allowance is known to be used up.
    *
    * @returns the routes to try; or the refusal.
    */
@@ -57,11 +71,25 @@ export class ServerlessTier {
     { identity, routes }: Pick<RoutedRequest, 'identity' | 'routes'>,
   ): Promise<readonly Route[] | Refusal> {
     const [first] = routes;
-    if (first === undefined || !isServerless(first)) return routes;
+    if (first === undefined) return routes;
+    if (!isServerless(first)) {
+      if (!this.isKnownUsedUp(identity) || isElsewhere(first)) return routes;
+      const others = routes.filter(isElsewhere);
+      if (others.length > 0) return others;
+    }
     const refused = await this.take(call, identity);
     if (refused === null) return routes;
-    const others = routes.filter((route) => !isServerless(route));
+    const others = routes.filter(isElsewhere);
     return refused.code === 'rate_limit_exceeded' && others.length > 0 ? others : refused;
+  }
+
+  /** Counts a call for which the router chose the tier by itself: it was made, whatever is left. */
+  async countChosen(call: Call, { accountId, plan }: Identity): Promise<void> {
+    if (this.counted.has(call)) return;
+    const counted = await this.allowances.count(accountId, plan);
+    if (counted.kind === 'unavailable') return;
+    this.counted.set(call, counted.call);
+    this.show(call, accountId, counted.allowance);
   }
 
   /** Counts a call in the allowance of the account that pays, once; or says why it may not go there. */
@@ -94,10 +122,26 @@ export class ServerlessTier {
 
   private show(call: Call, accountId: string, allowance: Allowance): RateState {
     const state = stateOf(accountId, allowance);
+    if (allowance.remaining === 0) this.rememberUsedUp(accountId);
     call.rates ??= new RateStanding([], this.clock);
     call.rates.showServerless(state);
     call.rates.writeTo(call.response);
     return state;
+  }
+
+  private rememberUsedUp(accountId: string): void {
+    if (this.usedUp.size >= REMEMBERED_MAX) this.usedUp.clear();
+    this.usedUp.set(accountId, this.clock.now().getTime() + BELIEVED_MS);
+  }
+
+  /** Asked for every call: nothing is looked up while nobody is past his allowance. */
+  private isKnownUsedUp({ accountId }: Identity): boolean {
+    if (this.usedUp.size === 0) return false;
+    const until = this.usedUp.get(accountId);
+    if (until === undefined) return false;
+    if (this.clock.now().getTime() < until) return true;
+    this.usedUp.delete(accountId);
+    return false;
   }
 }
 
