@@ -20,6 +20,8 @@ export interface ListedRoute {
 
 export interface ListedModel {
   readonly id: string;
+  /** What the list says the model is called at Hugging Face, and so by the router. */
+  readonly hubId?: string;
   /** The upstream's own entry without its providers. */
   readonly entry: JsonObject;
   readonly routes: readonly ListedRoute[];

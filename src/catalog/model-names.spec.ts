@@ -3,9 +3,10 @@ import { expect, it } from 'vitest';
 import type { ListedModel } from './catalogue-entry.js';
 import { asCalledElsewhere } from './model-names.js';
 
-function listed(id: string): ListedModel {
+function listed(id: string, hubId?: string): ListedModel {
   return {
     id,
+    ...(hubId !== undefined && { hubId }),
     entry: { id },
     routes: [
       {
@@ -32,11 +33,28 @@ it('calls a model as the router does where only the case differs, and keeps what
   ]);
 });
 
+it('calls a model as its list says, where it says so of that one alone', () => {
+  const models = asCalledElsewhere(
+    [listed('a-turbo', 'Org/A'), listed('b-fast', 'Org/B'), listed('b', 'Org/B'), listed('c', 'X')],
+    ['Org/A', 'Org/B'],
+  );
+  expect(models.map(({ id, routes }) => [id, routes[0]?.providerModelId])).toEqual([
+    ['Org/A', 'a-turbo'],
+    ['b-fast', null],
+    ['b', null],
+    ['c', null],
+  ]);
+});
+
 it('keeps every model, each under an id of its own, whatever the lists are', () => {
-  const ids = fc.uniqueArray(fc.stringMatching(/^[abAB]{1,3}$/));
+  const id = fc.stringMatching(/^[abAB]{1,3}$/);
+  const ids = fc.uniqueArray(id);
   fc.assert(
-    fc.property(ids, ids, (own, routers) => {
-      const models = asCalledElsewhere(own.map(listed), routers);
+    fc.property(ids, ids, fc.array(id), (own, routers, hubIds) => {
+      const models = asCalledElsewhere(
+        own.map((one, index) => listed(one, hubIds[index])),
+        routers,
+      );
       const sent = models.map(({ id, routes }) => routes[0]?.providerModelId ?? id);
       expect(sent).toEqual(own);
       expect(new Set(models.map(({ id }) => id)).size).toBe(own.length);

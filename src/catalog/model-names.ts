@@ -1,10 +1,11 @@
 import type { ListedModel } from './catalogue-entry.js';
 
 /**
- * A provider's models under the ids that the router lists them by, where the two differ in nothing
- * but the case of their letters: to callers they are one model. What the provider calls it is kept,
- * to be sent. An id that two of its models would get stays with the one that is written so, else with
- * the first.
+ * A provider's models under the ids that the router lists them by: to callers they are one model.
+ * Where the provider's id is the router's but for the case of its letters, or where its list says
+ * what the model is called at Hugging Face and says so of no other. What the provider calls it is
+ * kept, to be sent. An id that two of its models would get stays with the one that is written so,
+ * else with the first.
  */
 export function asCalledElsewhere(
   models: readonly ListedModel[],
@@ -13,8 +14,17 @@ export function asCalledElsewhere(
   const known = new Set(ids);
   const byLowerCase = new Map(ids.map((id) => [id.toLowerCase(), id]));
   const taken = new Set(models.map(({ id }) => id));
+  const claims = new Map<string, number>();
+  for (const { hubId } of models) {
+    if (hubId !== undefined) claims.set(hubId, (claims.get(hubId) ?? 0) + 1);
+  }
+  const nameOf = ({ id, hubId }: ListedModel): string | undefined => {
+    if (known.has(id)) return id;
+    const isClaim = hubId !== undefined && known.has(hubId) && claims.get(hubId) === 1;
+    return byLowerCase.get(id.toLowerCase()) ?? (isClaim ? hubId : undefined);
+  };
   return models.map((model) => {
-    const id = known.has(model.id) ? model.id : byLowerCase.get(model.id.toLowerCase());
+    const id = nameOf(model);
     if (id === undefined || id === model.id || taken.has(id)) return model;
     taken.add(id);
     return {

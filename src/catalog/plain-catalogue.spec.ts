@@ -79,6 +79,21 @@ describe('the list of a server that serves its models itself', () => {
     expect(read(`{"data":[${entry}]}`).models[0]?.routes[0]?.contextLength).toBe(8192);
   });
 
+  it("is Novita's, in parts of a ten-thousandth of a USD", () => {
+    const entry =
+      '{"id":"a/b","context_size":32768,"input_token_price_per_m":3900,"output_token_price_per_m":3901}';
+    expect(pricesOf(entry)).toEqual({ input: '390000/1', output: '390100/1' });
+    expect(read(`[${entry}]`).models[0]?.routes[0]?.contextLength).toBe(32_768);
+    expect(pricesOf('{"id":"a/b","input_token_price_per_m":1e4}')).toEqual({});
+  });
+
+  it('may say what its models are called at Hugging Face', () => {
+    const { models } = read(
+      '[{"id":"a","hugging_face_id":"Org/A"},{"id":"b","link":"https://huggingface.co/Org/B"},{"id":"c","link":"https://example.com/c","hugging_face_id":""}]',
+    );
+    expect(models.map(({ hubId }) => hubId)).toEqual(['Org/A', 'Org/B', undefined]);
+  });
+
   it.each([
     '{"id":"a/b","pricing":{"hourly":0,"input":0,"output":0}}',
     '{"id":"a/b","metadata":{"pricing":{"input_tokens":0,"output_tokens":0}}}',

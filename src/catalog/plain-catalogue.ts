@@ -25,6 +25,8 @@ import {
 /** How one kind of list states its prices. */
 interface PriceForm {
   readonly per: 'million' | 'token';
+  /** Power of ten that a figure is to be multiplied by to be USD. */
+  readonly exponent: 0 | -4;
   /** Figures as texts (`"0.0000008"`) or as numbers; the other is refused. */
   readonly type: 'string' | 'number';
   readonly units: Readonly<Record<string, Unit>>;
@@ -35,6 +37,7 @@ interface PriceForm {
 /** `pricing: {prompt, completion}`: OpenRouter. */
 const PER_TOKEN: PriceForm = {
   per: 'token',
+  exponent: 0,
   type: 'string',
   units: {
     prompt: 'input',
@@ -49,6 +52,7 @@ const PER_TOKEN: PriceForm = {
 /** `pricing: {input, output}`: Together, and routers. */
 const PER_MILLION: PriceForm = {
   per: 'million',
+  exponent: 0,
   type: 'number',
   units: Object.fromEntries([...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS].map((one) => [one, one])),
   notTaken: [],
@@ -57,6 +61,7 @@ const PER_MILLION: PriceForm = {
 /** `metadata: {pricing: {input_tokens, output_tokens}}`: DeepInfra. */
 const IN_METADATA: PriceForm = {
   per: 'million',
+  exponent: 0,
   type: 'number',
   units: {
     input_tokens: 'input',
@@ -66,12 +71,22 @@ const IN_METADATA: PriceForm = {
   notTaken: [],
 };
 
+/** `input_token_price_per_m`, in parts of 1/10,000 USD: Novita. */
+const IN_PARTS: PriceForm = {
+  per: 'million',
+  exponent: -4,
+  type: 'number',
+  units: { input_token_price_per_m: 'input', output_token_price_per_m: 'output' },
+  notTaken: [],
+};
+
 /** "It depends": the price of a model that chooses among others. */
 const VARIES = '-1';
 const TOKENS_PER_MILLION = 1_000_000n;
 
 /** What of an entry is shown to everybody. */
 const SHOWN = ['object', 'created', 'owned_by', 'name', 'display_name', 'type', 'architecture'];
+const HUB = 'https://huggingface.co/';
 const CONTEXT_FIELDS = [
   'context_length',
   'context_window',
@@ -110,8 +125,10 @@ export function readPlainModel(
   const shown = Object.fromEntries(
     SHOWN.flatMap((name) => (name in entry ? [[name, entry[name]]] : [])),
   );
+  const hubId = hubIdOf(entry);
   return {
     id,
+    ...(hubId !== null && { hubId }),
     entry: storable({ object: 'model', ...shown, id }) as JsonObject,
     routes: [
       {
@@ -131,6 +148,12 @@ export function readPlainModel(
       },
     ],
   };
+}
+
+/** OpenRouter says it; Together links to it. */
+function hubIdOf({ hugging_face_id: id, link }: JsonObject): string | null {
+  if (typeof id === 'string') return id === '' ? null : id;
+  return typeof link === 'string' && link.startsWith(HUB) ? link.slice(HUB.length) : null;
 }
 
 function contextLengthOf(entry: JsonObject): number | null {
@@ -185,16 +208,21 @@ function readPrices(
 }
 
 function figuresOf(
-  { pricing, metadata }: JsonObject,
-  { pricing: pricingTexts, metadata: metadataTexts }: JsonObject,
+  entry: JsonObject,
+  texts: JsonObject,
 ): {
   readonly form: PriceForm;
   readonly figures: JsonObject;
   readonly figureTexts: JsonObject;
 } | null {
+  const { pricing, metadata } = entry;
+  const { pricing: pricingTexts, metadata: metadataTexts } = texts;
   if (isObject(pricing) && isObject(pricingTexts)) {
     const form = 'prompt' in pricing || 'completion' in pricing ? PER_TOKEN : PER_MILLION;
     return { form, figures: pricing, figureTexts: pricingTexts };
+  }
+  if ('input_token_price_per_m' in entry) {
+    return { form: IN_PARTS, figures: entry, figureTexts: texts };
   }
   const figures = isObject(metadata) ? metadata['pricing'] : null;
   const figureTexts = isObject(metadataTexts) ? metadataTexts['pricing'] : null;
@@ -204,8 +232,9 @@ function figuresOf(
 }
 
 /** At most what any price may be, whatever it is quoted per. */
-function quoteOf(text: string, { per }: PriceForm): PriceQuote {
-  const plain = decimalText(text) ?? '';
+function quoteOf(text: string, { per, exponent }: PriceForm): PriceQuote {
+  // A figure that has an exponent already is none that such a list is known for.
+  const plain = decimalText(exponent === 0 ? text : `${text}e${exponent}`) ?? '';
   if (per === 'million') return priceFromUsdPerMillion(plain);
   const quote = priceFromUsdPerUnit(plain, 'input');
   if (quote.kind === 'refused') return quote;

@@ -147,18 +147,24 @@ export function measuredOf(
   atMs: number,
   rules: HealthRules = HEALTH_RULES,
 ): Measured {
-  const { timed, firstByteMsSum, counted, tokensSum, tokensMsSum } = decayed(vitals, atMs, rules);
+  const weight = weightAfter(atMs - vitals.atMs, rules);
+  const { timed, firstByteMsSum, counted, tokensSum, tokensMsSum } = vitals;
   return {
-    firstByteMs: timed >= rules.measuredMin ? firstByteMsSum / timed : null,
-    throughput: counted >= rules.measuredMin ? (tokensSum * 1000) / tokensMsSum : null,
+    firstByteMs: timed * weight >= rules.measuredMin ? firstByteMsSum / timed : null,
+    throughput: counted * weight >= rules.measuredMin ? (tokensSum * 1000) / tokensMsSum : null,
   };
+}
+
+/** Of what was seen so long ago. */
+function weightAfter(passedMs: number, rules: HealthRules): number {
+  return passedMs > 0 ? 0.5 ** (passedMs / rules.halfLifeMs) : 1;
 }
 
 function decayed(vitals: Vitals, atMs: number, rules: HealthRules): Vitals {
   if (vitals.atMs === -Infinity) return { ...vitals, atMs };
   const passedMs = atMs - vitals.atMs;
   if (passedMs <= 0) return vitals;
-  const weight = 0.5 ** (passedMs / rules.halfLifeMs);
+  const weight = weightAfter(passedMs, rules);
   return {
     ...vitals,
     atMs,

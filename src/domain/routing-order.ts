@@ -62,6 +62,7 @@ export function healthyProviders(offers: readonly Offer[], health: HealthView): 
 
 /** Directly before through the router, and by name: the order of one provider's ways. */
 export function directFirst(offers: readonly Offer[]): readonly Offer[] {
+  if (offers.length < 2) return offers;
   return offers.toSorted(
     (one, other) =>
       Number(other.isDirect) - Number(one.isDirect) || compareText(one.upstream, other.upstream),

@@ -154,7 +154,10 @@ export function routesFor(
     const provider = asked.suffix.kind === 'provider' ? asked.suffix.provider : '';
     const ways = usable.filter((offer) => offer.provider === provider);
     if (ways.length === 0) return refusePinned(entry, provider, offers, context);
-    return routes(entry, healthyFirst(directFirst(ways), health).map(pinned));
+    return routes(
+      entry,
+      healthyFirst(directFirst(ways), health).map((offer) => pinned(offer, account)),
+    );
   }
   if (usable.length === 0) return refuseAll(entry, offers, context);
   const ordered = inOrder(
@@ -168,7 +171,7 @@ export function routesFor(
     },
     health,
   );
-  const ways = ordered.map(pinned);
+  const ways = ordered.map((offer) => pinned(offer, account));
   if (!isLeftToRouter(entry, chosen.policy, context)) {
     return routes(entry, withoutOursAfterTheirs(ways));
   }
@@ -233,22 +236,18 @@ export function isPriced(rows: RowsByUnit, task: Task): boolean {
   return true;
 }
 
-/** An offer under the organization's own key. */
-type OfferUnder = Offer & { readonly isExternal: boolean };
-
 /**
  * The offers as an account has them. For a provider that it has a key for there is no other way than
  * directly and with that key: it never pays us for what it has a contract of its own for.
  */
-function offersUnder(
-  offers: readonly Offer[],
-  account: AccountRouting | null,
-): readonly OfferUnder[] {
-  return offers.flatMap((offer): readonly OfferUnder[] => {
-    const isExternal = account?.ownKeys.has(offer.provider) === true;
-    const isOffered = isExternal ? offer.isDirect : !offer.needsOwnKey;
-    return isOffered ? [{ ...offer, isExternal }] : [];
-  });
+function offersUnder(offers: readonly Offer[], account: AccountRouting | null): readonly Offer[] {
+  return offers.filter((offer) =>
+    isExternal(offer, account) ? offer.isDirect : !offer.needsOwnKey,
+  );
+}
+
+function isExternal({ provider }: Offer, account: AccountRouting | null): boolean {
+  return account?.ownKeys.has(provider) === true;
 }
 
 function isServing(offer: Offer): boolean {
@@ -257,16 +256,14 @@ function isServing(offer: Offer): boolean {
 
 function isUsable(offer: Offer, { account, policy }: RoutingContext): boolean {
   const isPayable =
-    offer.isPriced ||
-    policy.unpricedModels === 'allow' ||
-    account?.ownKeys.has(offer.provider) === true;
+    offer.isPriced || policy.unpricedModels === 'allow' || isExternal(offer, account);
   return isServing(offer) && isPayable && account?.disabled.has(offer.provider) !== true;
 }
 
 function refusePinned(
   entry: ModelOffers,
   provider: string,
-  offers: readonly OfferUnder[],
+  offers: readonly Offer[],
   context: RoutingContext,
 ): Resolution {
   const usable = offers.filter((offer) => isUsable(offer, context));
@@ -282,7 +279,7 @@ function refusePinned(
 
 function refuseAll(
   entry: ModelOffers,
-  offers: readonly OfferUnder[],
+  offers: readonly Offer[],
   { account }: RoutingContext,
 ): Resolution {
   const serving = offers.filter(isServing);
@@ -354,16 +351,17 @@ function healthyBefore(
   return [...ways.slice(0, healthy.length), left, ...ways.slice(healthy.length)];
 }
 
-function pinned(offer: Offer & { readonly isExternal?: boolean }): Route {
-  const isExternal = offer.isExternal === true;
+function pinned(offer: Offer, account: AccountRouting | null): Route {
+  const isTheirs = isExternal(offer, account);
+  const { provider, contextLength } = offer;
   return {
     upstream: offer.upstream,
-    provider: offer.provider,
+    provider,
     modelSent: offer.modelSent,
-    candidates: [isExternal ? { ...candidateOf(offer), prices: FREE } : candidateOf(offer)],
+    candidates: [{ provider, contextLength, prices: isTheirs ? FREE : offer.prices }],
     behaviour: offer.behaviour,
     path: offer.path,
-    isExternal,
+    isExternal: isTheirs,
   };
 }
 
@@ -390,10 +388,6 @@ function leftToRouter(
     path,
     isExternal: false,
   };
-}
-
-function candidateOf({ provider, contextLength, prices }: Offer): Candidate {
-  return { provider, contextLength, prices };
 }
 
 /** What is held for a call under the organization's own key: nothing. It is no row of the book. */

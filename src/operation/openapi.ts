@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { packageRoot } from '../database/package-root.js';
+import { PASSTHROUGH_PATHS } from './openapi-passthrough.js';
 import { PROXY_PATHS } from './openapi-proxy.js';
 
 type PathItem = OpenAPIObject['paths'][string];
@@ -44,7 +45,7 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
     operationIdFactory: (controller, method) =>
       `${controller.replace(/Controller$/, '')}.${method}`,
   });
-  document.paths = { ...PROXY_PATHS, ...document.paths, ...ownPaths() };
+  document.paths = { ...PROXY_PATHS, ...PASSTHROUGH_PATHS, ...document.paths, ...ownPaths() };
   for (const [path, item] of Object.entries(document.paths)) declarePathParameters(path, item);
   return document;
 }

@@ -29,10 +29,14 @@ export class ProxyRoutes {
           void this.proxy.serve(endpoint, request.raw, reply.raw, request.ip);
         });
       }
-      for (const provider of ROUTE_TABLES.keys()) {
-        scope.all(`/${provider}/*`, (request, reply) => {
-          reply.hijack();
-          void this.proxy.servePass(request.raw, reply.raw, request.ip);
+      for (const [provider, routes] of ROUTE_TABLES) {
+        scope.route({
+          method: [...new Set(routes.map(({ method }) => method))],
+          url: `/${provider}/*`,
+          handler: (request, reply) => {
+            reply.hijack();
+            void this.proxy.servePass(request.raw, reply.raw, request.ip);
+          },
         });
       }
       done();

@@ -231,7 +231,7 @@ describe.each(SUBMITS)('a job at %s', (provider, submitPath, body, idOf, pathsOf
   });
 
   it('is settled although its caller never comes back', async () => {
-    const { id, eventId } = await submit(withDirectives('polls=1'));
+    const { id, eventId } = await submit(withDirectives('polls=0'));
     const event = await settled(eventId);
     expect(event).toMatchObject({ state: 'settled', provider, providerRequestId: id });
     expect(billed(id)).toHaveLength(1);

@@ -124,7 +124,11 @@ it('is retried by the client where that helps, one event for each request', asyn
     body: JSON.stringify({ match: {}, times: 1, fault: '500' }),
   });
   const before = await service.database.query('SELECT id FROM usage_events');
-  const answer = await patient.chat.completions.create({ model: MODEL, messages: say('output=5') });
+  // Pinned: nobody else can step in, so that it is the client that has to try again.
+  const answer = await patient.chat.completions.create({
+    model: `${MODEL}:together`,
+    messages: say('output=5'),
+  });
   expect(answer.usage?.completion_tokens).toBe(5);
   await allEnded(service);
   const after = await service.database.query('SELECT id FROM usage_events');

@@ -43,7 +43,7 @@ export async function startCatalog(
   database?: TestDatabase,
 ): Promise<CatalogUnderTest> {
   const service = await startService(
-    { UPSTREAM_BASE_URL: upstreamUrl, LOG_LEVEL: 'error', ...environment },
+    { UPSTREAM_BASE_URL: upstreamUrl, LOG_LEVEL: 'silent', ...environment },
     database,
   );
   const clock = service.app.get(Clock, { strict: false });

@@ -99,7 +99,9 @@ const forms = boundaries.chain((boundary) => {
     .filter((bytes) => !bytes.includes(`--${boundary}`));
   const part = fc.record({
     name: names,
-    filename: fc.option(fc.constantFrom('a.mp3', 'we ird;=.wav', 'À 声.mp3', ''), { nil: undefined }),
+    filename: fc.option(fc.constantFrom('a.mp3', 'we ird;=.wav', 'À 声.mp3', ''), {
+      nil: undefined,
+    }),
     content,
   });
   return fc.record({ boundary: fc.constant(boundary), parts: fc.array(part, { minLength: 1 }) });

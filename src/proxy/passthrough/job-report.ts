@@ -24,10 +24,11 @@ export function reportOf(
   const json = jsonOf(body);
   const count = countOf(json, shape.made.counted);
   if (count !== null && task === 'image') quantities.image ??= count;
-  const seconds = shape.made.seconds.map((path) => sumIn(json, path)).find((one) => one !== null);
-  if (seconds !== undefined && seconds !== null && quantities.video_ms === undefined) {
+  for (const path of shape.made.seconds) {
+    const seconds = quantities.video_ms === undefined ? sumIn(json, path) : null;
+    if (seconds === null) continue;
     if (seconds.ok) quantities.video_ms = seconds.quantity;
-    else problem ??= { problem: `a duration is ${seconds.problem}`, raw: shape.name };
+    else problem ??= { problem: `${path.join('.')} is ${seconds.problem}`, raw: shape.name };
   }
   return { ...report, quantities, problem };
 }

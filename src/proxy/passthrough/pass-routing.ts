@@ -1,6 +1,5 @@
 import { DEFAULT_UPSTREAM, type Catalog, type Route } from '../../catalog/catalog.js';
 import { behaviourOf } from '../../catalog/provider-behaviour.js';
-import type { UpstreamKind } from '../../catalog/provider-routes.js';
 import type { UpstreamDirectoryService } from '../../catalog/upstream-directory.service.js';
 import type { Config } from '../../config/config.js';
 import { refusal, type Refusal } from '../../domain/errors.js';
@@ -80,12 +79,6 @@ export class PassRouting {
       isExternal,
     };
     return { kind: 'routes', model, routes: [served] };
-  }
-
-  private kindOf(isDirect: boolean, provider: string): UpstreamKind {
-    if (!isDirect) return 'huggingface_router';
-    const found = this.directory.find(provider, null);
-    return found.kind === 'address' ? found.address.kind : 'openai_compatible';
   }
 
   /** The rows that may be in force at admission, one map per condition and instant. */
