@@ -9,14 +9,13 @@ import { closeDatabaseOf } from './database/database.service.js';
 import { corsHook } from './http/cors.js';
 import { answerFrameworkError } from './http/framework-errors.js';
 import { createLogger, NestLogger } from './http/logger.js';
-import { answerUnreadable, guardTarget } from './http/request-target.js';
+import { answerUnreadable, guardTarget, HEADERS_MAX } from './http/request-target.js';
 import { setupOpenApi } from './operation/openapi.js';
 import { ProxyRoutes } from './proxy/proxy.routes.js';
 
 /** Sockets outlive a balancer's idle time, so that it never reuses one that we just closed. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const HEADERS_MAX_BYTES = 16 * 1024;
-const HEADERS_MAX = 100;
 
 /**
  * Builds the whole service from an environment, ready to listen.

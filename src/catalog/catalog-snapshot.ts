@@ -220,7 +220,7 @@ export class CatalogSnapshot {
     const { plans, byAccount } = this.spanAt(at);
     if (routing === null) return plans;
     let own = byAccount.get(routing);
-    if (own === undefined) byAccount.set(routing, (own = new Map()));
+    if (own === undefined) byAccount.set(routing, (own = new Map<Task, Map<string, RoutePlan>>()));
     return own;
   }
 

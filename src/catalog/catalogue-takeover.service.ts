@@ -57,23 +57,14 @@ export class CatalogueTakeoverService {
     return [DEFAULT_UPSTREAM, ...this.directory.names()];
   }
 
-  /** Never rejects. */
+  /** Never rejects: whatever a document does to its reader, it is that upstream's failure. */
   async read(upstream: string): Promise<ReadCatalogue> {
-    const source = this.sourceOf(upstream);
-    if (source.kind !== 'source') return source;
-    const fetched = await this.client.fetch(source);
-    if (fetched.kind !== 'fetched') return fetched;
-    const reading =
-      upstream === DEFAULT_UPSTREAM
-        ? readRouterCatalogue(fetched.text, OPENAI_COMPATIBLE)
-        : readProviderCatalogue(fetched.text, upstream);
-    if (reading.kind === 'unreadable') {
-      return { kind: 'failed', problem: `the catalogue is unreadable: ${reading.problem}` };
+    try {
+      return await this.fetchAndRead(upstream);
+    } catch (error) {
+      this.logger.error({ err: error, upstream }, 'a catalogue could not be read');
+      return { kind: 'failed', problem: 'the catalogue could not be read' };
     }
-    if (reading.models.length === 0) {
-      return { kind: 'failed', problem: 'the catalogue lists no model that could be read' };
-    }
-    return reading;
   }
 
   /** @throws whatever the database throws. */
@@ -92,6 +83,24 @@ export class CatalogueTakeoverService {
         if (isLate) leadMs *= LEAD_FACTOR;
       }
     }
+  }
+
+  private async fetchAndRead(upstream: string): Promise<ReadCatalogue> {
+    const source = this.sourceOf(upstream);
+    if (source.kind !== 'source') return source;
+    const fetched = await this.client.fetch(source);
+    if (fetched.kind !== 'fetched') return fetched;
+    const reading =
+      upstream === DEFAULT_UPSTREAM
+        ? readRouterCatalogue(fetched.text, OPENAI_COMPATIBLE)
+        : readProviderCatalogue(fetched.text, upstream);
+    if (reading.kind === 'unreadable') {
+      return { kind: 'failed', problem: `the catalogue is unreadable: ${reading.problem}` };
+    }
+    if (reading.models.length === 0) {
+      return { kind: 'failed', problem: 'the catalogue lists no model that could be read' };
+    }
+    return reading;
   }
 
   private sourceOf(

@@ -63,6 +63,8 @@ const SYNC_LOCK_ID = '7011ca7e-0000-7000-8a7a-106c5eed0001';
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
 const BUSY_RETRY_MS = 5_000;
+/** Where only some of the other upstreams failed. */
+const PART_RETRY_MS = 300_000;
 const BUSY_POLL_MS = 100;
 const BUSY_WAIT_MAX_MS = 45_000;
 const STOP_WAIT_MAX_MS = 5_000;
@@ -155,7 +157,8 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
     const { priceSyncIntervalMs } = this.config;
     if (result.kind === 'synced') {
       this.failures = 0;
-      this.schedule(priceSyncIntervalMs);
+      const isWhole = result.report.failures.length === 0;
+      this.schedule(isWhole ? priceSyncIntervalMs : Math.min(PART_RETRY_MS, priceSyncIntervalMs));
       return;
     }
     if (result.kind === 'busy') {
@@ -223,11 +226,12 @@ export class PriceSyncService implements OnApplicationBootstrap, OnModuleDestroy
   /** One upstream that fails stops no other; the default one decides whether there was a sync. */
   private async takeOver(): Promise<SyncResult> {
     const upstreams = this.takeovers.upstreams();
-    const readings = await Promise.all(upstreams.map((name) => this.takeovers.read(name)));
+    // All at once, and stored in their order: a slow one does not keep the default one waiting.
+    const readings = upstreams.map((name) => this.takeovers.read(name));
     const taken: TakenOver[] = [];
     const failures: SyncFailure[] = [];
     for (const [index, upstream] of upstreams.entries()) {
-      const takeover = await this.store(upstream, readings[index]);
+      const takeover = await this.store(upstream, await readings[index]);
       this.metrics.catalogueSyncs.inc({ upstream, result: takeover.kind });
       if (takeover.kind === 'taken') taken.push({ upstream, ...takeover });
       else if (takeover.kind === 'failed') failures.push({ upstream, problem: takeover.problem });

@@ -52,7 +52,8 @@ export class UpstreamDirectoryService implements OnModuleInit, OnModuleDestroy {
   private upstreams: ReadonlyMap<string, KnownUpstream> = new Map();
   /** By account, then by provider. */
   private ownKeys = new Map<string, ReadonlyMap<string, SealedSecret>>();
-  private readonly opened = new WeakMap<SealedSecret, string>();
+  /** null: it cannot be opened. */
+  private readonly opened = new WeakMap<SealedSecret, string | null>();
   private readonly secrets: SecretBox;
   private readonly changed = new Set<string>();
   private reading: Promise<void> | null = null;
@@ -87,10 +88,13 @@ export class UpstreamDirectoryService implements OnModuleInit, OnModuleDestroy {
     await this.reading;
   }
 
-  /** Resolves when what was committed before the call is in memory, here. */
+  /**
+   * Resolves when what was committed before the call is in memory, here. One reading follows the
+   * other: an older one never ends last.
+   */
   async refresh(accountId: string | null = null): Promise<void> {
-    if (accountId === null) await this.readUpstreams();
-    else await this.readKeysOf(accountId);
+    this.readSoon(accountId ?? EVERYTHING);
+    await this.reading;
   }
 
   /** Names of the upstreams that are switched on. */
@@ -115,12 +119,12 @@ export class UpstreamDirectoryService implements OnModuleInit, OnModuleDestroy {
     if (key === null && accountId !== null) return { kind: 'none', reason: 'no_key' };
     const owner = accountId === null ? providerKeyOwner(name) : accountKeyOwner(accountId, name);
     const apiKey = key === null ? null : this.open(key, owner);
-    if (apiKey === undefined) return { kind: 'none', reason: 'unreadable_key' };
+    if (key !== null && apiKey === null) return { kind: 'none', reason: 'unreadable_key' };
     return { kind: 'address', address: { ...known.address, apiKey } };
   }
 
-  /** Undefined: it cannot be opened, which the operator is told of. */
-  private open(key: SealedSecret, owner: string): string | undefined {
+  /** null: it cannot be opened, which the operator is told of, once. */
+  private open(key: SealedSecret, owner: string): string | null {
     const opened = this.opened.get(key);
     if (opened !== undefined) return opened;
     try {
@@ -128,12 +132,13 @@ export class UpstreamDirectoryService implements OnModuleInit, OnModuleDestroy {
       this.opened.set(key, secret);
       return secret;
     } catch (error) {
+      this.opened.set(key, null);
       this.metrics.alarms.inc({ kind: 'provider_key_unreadable' });
       this.logger.error(
         { err: error, owner },
         'a stored provider key cannot be opened: set the ENCRYPTION_KEY that sealed it, or enter the key again',
       );
-      return undefined;
+      return null;
     }
   }
 
@@ -187,6 +192,8 @@ export class UpstreamDirectoryService implements OnModuleInit, OnModuleDestroy {
       const url = baseUrlOf({ slug, baseUrl });
       if (kind === null || url === null) continue;
       const known = KNOWN_PROVIDERS.get(slug);
+      // Said at the start, and not only when somebody calls there.
+      if (apiKey !== null) this.open(apiKey, providerKeyOwner(slug));
       upstreams.set(slug, {
         isEnabled,
         key: apiKey,

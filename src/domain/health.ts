@@ -63,7 +63,7 @@ export const HEALTH_RULES: HealthRules = {
 };
 
 export const UNSEEN: Vitals = {
-  atMs: -Infinity,
+  atMs: 0,
   calls: 0,
   failures: 0,
   failuresInRow: 0,
@@ -85,6 +85,9 @@ export function circuitOf({ openUntilMs }: Vitals, atMs: number): Circuit {
   return atMs < openUntilMs ? 'open' : 'half_open';
 }
 
+/** Vitals in the making: of each call one object is made, and none in between. */
+type Draft = { -readonly [Field in keyof Vitals]: Vitals[Field] };
+
 /** The vitals after one more call. Time that seems to run backwards stands still. */
 export function noted(
   vitals: Vitals,
@@ -92,10 +95,11 @@ export function noted(
   atMs: number,
   rules: HealthRules = HEALTH_RULES,
 ): Vitals {
-  const now = decayed(vitals, atMs, rules);
-  return result.kind === 'ok'
-    ? afterSuccess(now, result, atMs, rules)
-    : afterFailure(now, result.retryAfterMs, atMs, rules);
+  const draft = decayed(vitals, atMs, rules);
+  draft.calls += 1;
+  if (result.kind === 'ok') noteSuccess(draft, result, atMs, rules);
+  else noteFailure(draft, result.retryAfterMs, atMs, rules);
+  return draft;
 }
 
 /**
@@ -160,14 +164,11 @@ function weightAfter(passedMs: number, rules: HealthRules): number {
   return passedMs > 0 ? 0.5 ** (passedMs / rules.halfLifeMs) : 1;
 }
 
-function decayed(vitals: Vitals, atMs: number, rules: HealthRules): Vitals {
-  if (vitals.atMs === -Infinity) return { ...vitals, atMs };
-  const passedMs = atMs - vitals.atMs;
-  if (passedMs <= 0) return vitals;
-  const weight = weightAfter(passedMs, rules);
+function decayed(vitals: Vitals, atMs: number, rules: HealthRules): Draft {
+  const weight = weightAfter(atMs - vitals.atMs, rules);
   return {
     ...vitals,
-    atMs,
+    atMs: Math.max(atMs, vitals.atMs),
     calls: vitals.calls * weight,
     failures: vitals.failures * weight,
     timed: vitals.timed * weight,
@@ -182,94 +183,80 @@ function decayed(vitals: Vitals, atMs: number, rules: HealthRules): Vitals {
  * A success closes a half-open circuit and forgives what opened it. While it is open it is a call
  * that had begun before, or one that had no other way to go: the provider's time is kept.
  */
-function afterSuccess(
-  vitals: Vitals,
+function noteSuccess(
+  draft: Draft,
   result: Extract<CallResult, { kind: 'ok' }>,
   atMs: number,
   rules: HealthRules,
-): Vitals {
-  const measured = withMeasurement({ ...vitals, calls: vitals.calls + 1 }, result, rules);
-  switch (circuitOf(vitals, atMs)) {
-    case 'open':
-      return measured;
-    case 'half_open':
-      return { ...measured, calls: 1, failures: 0, failuresInRow: 0, openUntilMs: null, ...CALM };
-    case 'closed':
-      return { ...measured, failuresInRow: 0, ...CALM };
+): void {
+  noteMeasurement(draft, result, rules);
+  const circuit = circuitOf(draft, atMs);
+  if (circuit === 'open') return;
+  if (circuit === 'half_open') {
+    draft.calls = 1;
+    draft.failures = 0;
   }
+  draft.failuresInRow = 0;
+  draft.openUntilMs = null;
+  draft.openings = 0;
+  draft.notBeforeMs = -Infinity;
 }
 
-const CALM = { openings: 0, notBeforeMs: -Infinity } as const;
-
-function afterFailure(
-  vitals: Vitals,
+function noteFailure(
+  draft: Draft,
   retryAfterMs: number | null,
   atMs: number,
   rules: HealthRules,
-): Vitals {
-  const askedUntilMs =
-    retryAfterMs === null
-      ? -Infinity
-      : atMs + Math.min(Math.max(0, retryAfterMs), rules.retryAfterMaxMs);
-  const failed = {
-    ...vitals,
-    calls: vitals.calls + 1,
-    failures: vitals.failures + 1,
-    failuresInRow: vitals.failuresInRow + 1,
-    notBeforeMs: Math.max(vitals.notBeforeMs, askedUntilMs),
-  };
-  switch (circuitOf(vitals, atMs)) {
+): void {
+  draft.failures += 1;
+  draft.failuresInRow += 1;
+  if (retryAfterMs !== null) {
+    const waitMs = Math.min(Math.max(0, retryAfterMs), rules.retryAfterMaxMs);
+    draft.notBeforeMs = Math.max(draft.notBeforeMs, atMs + waitMs);
+  }
+  switch (circuitOf(draft, atMs)) {
     case 'open':
       // It had begun before and says nothing new, but the provider may ask for more time.
-      return { ...failed, openUntilMs: Math.max(vitals.openUntilMs ?? atMs, failed.notBeforeMs) };
+      draft.openUntilMs = Math.max(draft.openUntilMs ?? atMs, draft.notBeforeMs);
+      return;
     case 'half_open':
-      return opened(failed, atMs, rules);
+      open(draft, atMs, rules);
+      return;
     case 'closed': {
       const isRateHigh =
-        failed.calls >= rules.callsMin && failed.failures >= failed.calls * rules.errorRate;
-      return failed.failuresInRow >= rules.failuresInRow || isRateHigh
-        ? opened(failed, atMs, rules)
-        : failed;
+        draft.calls >= rules.callsMin && draft.failures >= draft.calls * rules.errorRate;
+      if (draft.failuresInRow >= rules.failuresInRow || isRateHigh) open(draft, atMs, rules);
     }
   }
 }
 
-function opened(vitals: Vitals, atMs: number, rules: HealthRules): Vitals {
-  const openings = vitals.openings + 1;
-  return {
-    ...vitals,
-    // What opened it must not open it once more when it is closed again.
-    calls: 0,
-    failures: 0,
-    openings,
-    openUntilMs: Math.max(atMs + coolDownOf(openings, rules), vitals.notBeforeMs),
-  };
+function open(draft: Draft, atMs: number, rules: HealthRules): void {
+  // What opened it must not open it once more when it is closed again.
+  draft.calls = 0;
+  draft.failures = 0;
+  draft.openings += 1;
+  draft.openUntilMs = Math.max(atMs + coolDownOf(draft.openings, rules), draft.notBeforeMs);
 }
 
 function coolDownOf(openings: number, rules: HealthRules): number {
   return Math.min(rules.coolDownMs * 2 ** Math.min(openings - 1, 30), rules.coolDownMaxMs);
 }
 
-function withMeasurement(
-  vitals: Vitals,
+function noteMeasurement(
+  draft: Draft,
   { firstByteMs, outputTokens, durationMs }: Extract<CallResult, { kind: 'ok' }>,
   rules: HealthRules,
-): Vitals {
-  const isTimed = firstByteMs !== null && firstByteMs >= 0;
-  const streamedMs = durationMs === null ? 0 : generationMs(firstByteMs, durationMs);
-  const isCounted = outputTokens !== null && outputTokens >= rules.tokensMin && streamedMs > 0;
-  return {
-    ...vitals,
-    ...(isTimed && {
-      timed: vitals.timed + 1,
-      firstByteMsSum: vitals.firstByteMsSum + firstByteMs,
-    }),
-    ...(isCounted && {
-      counted: vitals.counted + 1,
-      tokensSum: vitals.tokensSum + outputTokens,
-      tokensMsSum: vitals.tokensMsSum + streamedMs,
-    }),
-  };
+): void {
+  if (firstByteMs !== null && firstByteMs >= 0) {
+    draft.timed += 1;
+    draft.firstByteMsSum += firstByteMs;
+  }
+  if (outputTokens === null || outputTokens < rules.tokensMin || durationMs === null) return;
+  const tokensMs = generationMs(firstByteMs, durationMs);
+  if (tokensMs <= 0) return;
+  draft.counted += 1;
+  draft.tokensSum += outputTokens;
+  draft.tokensMsSum += tokensMs;
 }
 
 /** A stream's tokens come after its first byte; an answer that comes whole was written before it. */

@@ -401,15 +401,17 @@ describe('routesFor, whatever there is', () => {
       throughput: fc.option(fc.integer({ min: 0, max: 3 })),
       inputPico: fc.bigInt({ min: 0n, max: 5n }),
       outputPico: fc.bigInt({ min: 0n, max: 5n }),
-      perUnits: fc.constantFrom(1n, 3n),
+      inputPer: fc.constantFrom(1n, 3n),
+      outputPer: fc.constantFrom(1n, 4n),
     })
-    .map(({ provider, isDirect, needsOwnKey, inputPico, outputPico, perUnits, ...rest }) =>
-      (isDirect ? direct : offer)(provider, {
-        ...rest,
-        needsOwnKey: isDirect && needsOwnKey,
-        inputPrice: rest.isPriced ? price(inputPico, perUnits) : null,
-        outputPrice: rest.isPriced ? price(outputPico, perUnits) : null,
-      }),
+    .map(
+      ({ provider, isDirect, needsOwnKey, inputPico, outputPico, inputPer, outputPer, ...rest }) =>
+        (isDirect ? direct : offer)(provider, {
+          ...rest,
+          needsOwnKey: isDirect && needsOwnKey,
+          inputPrice: rest.isPriced ? price(inputPico, inputPer) : null,
+          outputPrice: rest.isPriced ? price(outputPico, outputPer) : null,
+        }),
     );
   const offers = fc.uniqueArray(drawnOffer, {
     selector: ({ upstream, provider }) => `${upstream}/${provider}`,
@@ -493,6 +495,27 @@ describe('routesFor, whatever there is', () => {
           );
           expect(found !== undefined && isAllowed(found, route.isExternal)).toBe(true);
         }
+      }),
+    );
+  });
+
+  it('tries what this request would cost least at first, exactly', () => {
+    const twelfths = ({ inputPrice, outputPrice }: Offer, input: number, output: number): bigint =>
+      (12n * BigInt(input) * (inputPrice?.picoUsd ?? 0n)) / (inputPrice?.perUnits ?? 1n) +
+      (12n * BigInt(output) * (outputPrice?.picoUsd ?? 0n)) / (outputPrice?.perUnits ?? 1n);
+    fc.assert(
+      fc.property(offers, fc.nat(50), fc.nat(50), (all, inputTokens, outputTokens) => {
+        const priced = all.filter((one) => !one.isDirect && one.isPriced);
+        const around = { ...reject, estimate: { inputTokens, outputTokens } };
+        const entry = model(priced, false);
+        const costs = routesOf(routesFor(parseAskedModel('org/name:cheapest'), entry, around)).map(
+          ({ provider }) => {
+            const found = priced.find((one) => one.provider === provider);
+            return found === undefined ? -1n : twelfths(found, inputTokens, outputTokens);
+          },
+        );
+        const sorted = costs.toSorted((one, other) => (one < other ? -1 : one > other ? 1 : 0));
+        expect(costs).toEqual(sorted);
       }),
     );
   });

@@ -9,6 +9,7 @@ it.each([
   '/fal-ai/fal-ai/flux/dev?_subdomain=queue&next=%2Fa/../b',
   '/api/organizations/acme/usage?start=2026-11-01T00:00:00Z',
   '/v1/models/a.b..c',
+  '/api/requests/%00',
   '/',
 ])('takes %s', (target) => {
   expect(targetProblem(target)).toBeNull();

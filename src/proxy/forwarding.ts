@@ -119,11 +119,11 @@ export class Forwarding {
     const startedAtMs = performance.now();
     const exchange = new UpstreamExchange();
     call.exchange = exchange;
-    if (call.isClientGone || call.isCut) return this.endUnanswered('aborted', null);
     if (isServerless(plan.route)) {
-      const refused = await this.parts.serverless.take(call, this.routed.identity);
+      const refused = await this.parts.serverless.takeInstead(call, this.routed.identity);
       if (refused !== null) return this.passOver(plan, refused);
     }
+    if (call.isClientGone || call.isCut) return this.endUnanswered('aborted', null);
     const start = await this.start(plan, exchange);
     if (start.kind === 'failed') {
       this.record(plan, startedAtMs, { status: null, error: start.failure, served: null });

@@ -17,6 +17,8 @@ import type { AnswerSink, UpstreamExchange, UpstreamFailure } from './upstream-e
 const COMPRESSED_TAIL_BYTES = 8;
 /** Chunks that may wait for the decoder before the upstream is paused. */
 const DECODING_MAX_CHUNKS = 16;
+/** Comments that may wait for the first event, which decides whether this answer is passed on. */
+const COMMENTS_MAX_BYTES = 16 * 1024;
 /** After the end marker an upstream has this long to end its body, to keep its connection. */
 const AFTER_END_MS = 2000;
 
@@ -46,6 +48,9 @@ export class StreamRelay implements AnswerSink {
   private readonly decoder: BoundedDecoder | null;
   private held: Buffer[] = [];
   private tail: Buffer = Buffer.alloc(0);
+  /** What came before the first event while another provider may still answer. */
+  private comments: Buffer[] = [];
+  private commentsBytes = 0;
   private hasSeenEnd = false;
   private hasSentHead = false;
   private isEnded = false;
@@ -107,6 +112,7 @@ export class StreamRelay implements AnswerSink {
         }
         this.sendHead();
       }
+      if (!this.hasSentHead && this.keepsComment(event)) continue;
       if (this.hasSeenEnd || kind === 'end') {
         this.hasSeenEnd = true;
         this.held.push(Buffer.from(event.raw));
@@ -199,6 +205,18 @@ export class StreamRelay implements AnswerSink {
     if (this.hasSentHead) return;
     this.hasSentHead = true;
     this.options.sendHead();
+    for (const bytes of this.comments.splice(0)) this.call.write(bytes, this.drained);
+  }
+
+  /** A comment commits to nothing: it waits. Too many of them, or what nobody can read, do not. */
+  private keepsComment(event: SseEvent): boolean {
+    this.commentsBytes += event.sizeBytes;
+    if (event.isUnread || this.commentsBytes > COMMENTS_MAX_BYTES) {
+      this.sendHead();
+      return false;
+    }
+    this.comments.push(Buffer.from(event.raw));
+    return true;
   }
 
   private failOver(): void {

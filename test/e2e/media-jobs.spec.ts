@@ -1,4 +1,5 @@
 import { InferenceClient } from '@huggingface/inference';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startSimulator, type Simulator } from '../../simulator/server.js';
 import { startCountingProxy, type CountingProxy } from '../support/counting-proxy.js';
@@ -13,7 +14,9 @@ interface ShownEvent {
   readonly provider: string;
   readonly providerRequestId: string;
   readonly costUsd: string | null;
-  readonly units: Readonly<Record<string, string>> | null;
+  readonly absorbedUsd: string | null;
+  readonly external: boolean | null;
+  readonly upstream: string;
 }
 
 let simulator: Simulator;
@@ -23,9 +26,9 @@ let mine = '';
 let other = '';
 const realFetch = globalThis.fetch;
 
-const api = async <Body>(path: string, body?: unknown): Promise<Body> => {
+const api = async <Body>(path: string, body?: unknown, method = 'POST'): Promise<Body> => {
   const response = await realFetch(`${service.url}/api${path}`, {
-    method: body === undefined ? 'GET' : 'POST',
+    method: body === undefined ? 'GET' : method,
     headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
@@ -51,7 +54,11 @@ const PRICES = [
 beforeAll(async () => {
   simulator = await startSimulator({ apiKey: 'sim-key', cachedPrices: false });
   wire = await startCountingProxy(simulator.url);
-  service = await startService({ UPSTREAM_BASE_URL: wire.url });
+  service = await startService({
+    UPSTREAM_BASE_URL: wire.url,
+    ALLOW_PRIVATE_UPSTREAMS: '127.0.0.1',
+    SETTLE_WAIT_MAX_MS: '1500',
+  });
   mine = await tokenOf('mine');
   other = await tokenOf('other');
   for (const [provider, model, unit, usdPerUnit] of PRICES) {
@@ -356,5 +363,72 @@ describe('a prediction that is waited for', () => {
     expect(
       await service.database.query('SELECT 1 FROM media_jobs WHERE event_id = $1', [event.id]),
     ).toEqual([]);
+  });
+});
+
+describe('a submit whose job cannot be recorded in time', () => {
+  it('is withheld from the caller, and its job is ours to pay', async () => {
+    const client = new pg.Client({ connectionString: service.database.url });
+    await client.connect();
+    // The hand-over waits for this lock.
+    simulator.faults.add({
+      match: { route: 'job' },
+      directives: { delay: { minMs: 500, maxMs: 500 } },
+      times: 1,
+    });
+    const answering = call('POST', '/novita/v3/async/wan-t2v', { body: { prompt: 'x' } });
+    const eventId = await eventually('the admission', async () => {
+      const [row] = await service.database.query<{ id: string }>(
+        `SELECT id FROM open_events WHERE model = 'wan-t2v' AND owner_id IS NOT NULL`,
+      );
+      return row?.id ?? null;
+    });
+    await client.query('BEGIN');
+    await client.query('SELECT 1 FROM open_events WHERE id = $1 FOR UPDATE', [eventId]);
+    const answer = await answering;
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('x-should-retry')).toBe('false');
+    await client.query('COMMIT');
+    await client.end();
+    const event = await settled(eventId);
+    expect(event).toMatchObject({ state: 'settled', costUsd: '0' });
+    expect(event.absorbedUsd).not.toBe('0');
+    const [job] = simulator.jobs.all().slice(-1);
+    expect(
+      (await call('GET', `/novita/v3/async/task-result?task_id=${job?.id ?? ''}`)).status,
+    ).toBe(404);
+  });
+});
+
+describe('a job under the organization’s own key', () => {
+  it('runs and is followed under that key alone, is shown and costs nothing here', async () => {
+    simulator.providerKeys.set('replicate', 'acme-own-key');
+    await api(
+      '/providers/replicate',
+      { kind: 'replicate', baseUrl: `${simulator.url}/_direct/replicate`, apiKey: 'operator-key' },
+      'PUT',
+    );
+    await api('/organizations/mine/providers/replicate', { apiKey: 'acme-own-key' }, 'PUT');
+    const path = '/replicate/v1/models/black-forest-labs/flux.1-schnell/predictions';
+    const response = await eventually('the key', async () => {
+      const answer = await call('POST', path, { body: { input: { prompt: 'x [[sim polls=1]]' } } });
+      return answer.status === 201 ? answer : null;
+    });
+    const { id } = (await response.json()) as { id: string };
+    expect((await call('GET', `/replicate/v1/predictions/${id}`)).status).toBe(200);
+    // The other organization would come with the operator's key, and is not let near it.
+    expect((await call('GET', `/replicate/v1/predictions/${id}`, { token: other })).status).toBe(
+      404,
+    );
+    const event = await settled(response.headers.get('x-request-id') ?? '');
+    expect(event).toMatchObject({
+      state: 'settled',
+      external: true,
+      upstream: 'replicate',
+      costUsd: '0',
+    });
+    // Nothing of it went over the router's wire.
+    expect(wire.requests.filter((line) => line.includes('replicate'))).toEqual([]);
+    expect(await openHolds()).toBe('0');
   });
 });

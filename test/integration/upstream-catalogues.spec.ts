@@ -226,6 +226,22 @@ describe('the catalogues of providers called directly', () => {
     });
   });
 
+  it.each([
+    ['HTML', '<html></html>'],
+    ['nothing', ''],
+    ['an empty list', '{"data":[]}'],
+    [
+      'what nests without end',
+      `[{"id":"a","architecture":${'['.repeat(200_000)}${']'.repeat(200_000)}}]`,
+    ],
+  ])('fail alone with %s', async (_what, body) => {
+    providers.answer(TOGETHER, body);
+    const before = await stored();
+    const { failures } = await service.syncNow();
+    expect(failures).toMatchObject([{ upstream: 'together' }]);
+    expect(await stored()).toEqual(before);
+  });
+
   it('are taken over while the router fails', async () => {
     router.answer('no', 503);
     providers.answer(GROQ, { data: [{ id: 'llama-5' }] });

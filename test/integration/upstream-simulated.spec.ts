@@ -104,6 +104,47 @@ describe('providers called directly, beside the router', () => {
     expect(await found.json()).toEqual(all.find(({ id }) => id === MODEL));
   });
 
+  it("are called with the operator's key, and with an organization's own where it has one", async () => {
+    const { secret } = await service.api.addOrganization('direct', 'pro', [
+      'inference',
+      'usage.read',
+      'limits.write',
+    ]);
+    const owner = service.api.as(secret);
+    const ask = async (): Promise<Record<string, unknown>> => {
+      const answer = await fetch(`${service.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+        body: JSON.stringify({
+          model: `${MODEL}:together`,
+          messages: [{ role: 'user', content: 'Say something.' }],
+          max_tokens: 20,
+        }),
+      });
+      expect([answer.status, await answer.text()]).toEqual([200, expect.any(String)]);
+      const event = await owner.get(`/api/requests/${answer.headers.get('x-request-id') ?? ''}`);
+      return event.body;
+    };
+    expect(await ask()).toMatchObject({
+      state: 'settled',
+      upstream: 'together',
+      provider: 'together',
+      external: false,
+      costUsd: expect.stringMatching(/[1-9]/) as unknown,
+    });
+    // The provider lets in whoever has its key: the organization's is the same one here.
+    await owner.put('/api/organizations/direct/providers/together', { apiKey: 'tk' });
+    await service.api.put('/api/providers/together', { apiKey: null });
+    await eventually(async () => (await ask())['external'] === true);
+    expect(await ask()).toMatchObject({
+      state: 'settled',
+      upstream: 'together',
+      external: true,
+      costUsd: '0',
+    });
+    await service.api.put('/api/providers/together', { apiKey: 'tk' });
+  });
+
   it('show what was measured here in place of what the catalogue says', async () => {
     const health = service.app.get(Health, { strict: false });
     const groq = async (): Promise<ShownModel['providers'][number] | undefined> => {

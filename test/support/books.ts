@@ -49,7 +49,9 @@ export async function startSelling(
 export function lineOf(service: SimulatedService, event: BookedEvent): BookEntry {
   const lines = service.simulator.books
     .since()
-    .filter(({ requestId }) => requestId === event.providerRequestId);
+    .filter(({ requestId, inferenceId }) =>
+      [requestId, inferenceId].includes(event.providerRequestId),
+    );
   const [line] = lines;
   if (line === undefined || lines.length > 1) {
     throw new Error(`${lines.length} lines in the books for ${JSON.stringify(event)}`);

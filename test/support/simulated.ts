@@ -19,6 +19,8 @@ export interface SimulatedOptions {
   readonly simulator?: Parameters<typeof startSimulator>[0];
   readonly database?: TestDatabase;
   readonly monthlySpendLimitUsd?: string;
+  /** What stands between the service and the simulator at this URL; answers its own. */
+  readonly upstream?: (simulatorUrl: string) => Promise<string>;
 }
 
 /** Prices that only the provider's own list states are left out, so that books and bills can agree. */
@@ -28,8 +30,9 @@ export async function startSimulated(options: SimulatedOptions = {}): Promise<Si
     cachedPrices: false,
     ...options.simulator,
   });
+  const upstreamUrl = (await options.upstream?.(simulator.url)) ?? simulator.url;
   const service = await startService(
-    { UPSTREAM_BASE_URL: simulator.url, ...options.environment },
+    { UPSTREAM_BASE_URL: upstreamUrl, ...options.environment },
     options.database,
   );
   const api = async <Body>(

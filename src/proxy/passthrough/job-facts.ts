@@ -15,6 +15,7 @@ export function jobFactsJson({ request, inputTextBytes }: JobFacts): string {
     videoMs: request.videoMs?.toString() ?? null,
     audioBytes: request.audioBytes,
     audioMs: request.audioMs?.toString() ?? null,
+    isAudioElsewhere: request.isAudioElsewhere,
     inputTextBytes,
   });
 }
@@ -39,6 +40,7 @@ export function jobFactsOf(json: string): JobFacts {
       videoMs: quantity('videoMs'),
       audioBytes: count('audioBytes') ?? 0,
       audioMs: quantity('audioMs'),
+      isAudioElsewhere: kept['isAudioElsewhere'] === true,
     },
     inputTextBytes: count('inputTextBytes') ?? 0,
   };

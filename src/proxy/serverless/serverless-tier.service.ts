@@ -16,6 +16,10 @@ import { RateStanding } from '../rate-standing.js';
 import { STORE_UNAVAILABLE } from '../refusals.js';
 import { SERVERLESS_PROVIDER } from './cold-start.js';
 
+const NOT_INSTEAD: Refusal = refusal(
+  'upstream_error',
+  'The provider failed, and the allowance of the serverless tier, which would have been asked instead, is used up.',
+);
 /** Load may fall and the day may end: an allowance that was used up is asked about again. */
 const BELIEVED_MS = 10_000;
 const REMEMBERED_MAX = 10_000;
@@ -109,6 +113,15 @@ export class ServerlessTier {
         return usedUp(state, this.clock.now().getTime());
       }
     }
+  }
+
+  /**
+   * As `take`, for a call that another provider has failed: what failed may be well in a moment,
+   * long before the allowance is a new one.
+   */
+  async takeInstead(call: Call, identity: Identity): Promise<Refusal | null> {
+    const refused = await this.take(call, identity);
+    return refused?.code === 'rate_limit_exceeded' ? NOT_INSTEAD : refused;
   }
 
   /** For a call that was counted and then not sent to a provider. */
