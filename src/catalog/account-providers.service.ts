@@ -11,6 +11,7 @@ import {
   type RoutingChange,
   type RoutingChoice,
 } from './account-providers.repository.js';
+import { KNOWN_PROVIDERS } from './provider-routes.js';
 import { accountKeyOwner, type ProviderSettings } from './provider-settings.js';
 import { ProvidersService } from './providers.service.js';
 import { UpstreamDirectoryService } from './upstream-directory.service.js';
@@ -19,7 +20,7 @@ import { UpstreamDirectoryService } from './upstream-directory.service.js';
 export interface OfferedProvider extends AccountProvider {
   /** The operator has not switched it off. */
   readonly isAvailable: boolean;
-  /** It is called directly, so that an account may bring a key of its own. */
+  /** It is called directly, or known how, so that an account may bring a key of its own. */
   readonly takesKey: boolean;
 }
 
@@ -77,7 +78,7 @@ export class AccountProvidersService {
 
   /**
    * @throws TollgateError not_found for a provider that there is none of; invalid_request for a key
-   *   of one that is not called directly.
+   *   of one of which it is not known where it is.
    */
   async set(
     account: Account,
@@ -86,7 +87,7 @@ export class AccountProvidersService {
     actor: Actor,
   ): Promise<OfferedProvider> {
     const settings = await this.providers.find(provider);
-    if (typeof apiKey === 'string' && settings.kind === null) {
+    if (typeof apiKey === 'string' && !takesKey(settings)) {
       throw invalidField('apiKey', `is not taken: ${provider} is not called directly here`);
     }
     const sealed =
@@ -102,14 +103,19 @@ export class AccountProvidersService {
 }
 
 function offeredOf(
-  { slug, isEnabled, kind }: ProviderSettings,
+  settings: ProviderSettings,
   decided: AccountProvider | undefined,
 ): OfferedProvider {
   return {
-    provider: slug,
+    provider: settings.slug,
     isEnabled: decided?.isEnabled ?? true,
     apiKey: decided?.apiKey ?? null,
-    isAvailable: isEnabled,
-    takesKey: kind !== null,
+    isAvailable: settings.isEnabled,
+    takesKey: takesKey(settings),
   };
+}
+
+/** The operator need not call it directly himself where we know where it is. */
+function takesKey({ slug, kind }: ProviderSettings): boolean {
+  return kind !== null || KNOWN_PROVIDERS.has(slug);
 }

@@ -1,5 +1,5 @@
 import { closestModels, knownModel, type KnownModel } from '../domain/closest-models.js';
-import { ANY_MODEL, rowsInForce, type PriceRow, type RowsByUnit } from '../domain/pricing.js';
+import { ANY_MODEL, type PriceRow, type RowsByUnit } from '../domain/pricing.js';
 import type { ModelOffers, Offer, RouterChoice } from '../domain/routing-offers.js';
 import {
   isPriced,
@@ -7,14 +7,18 @@ import {
   unknownModel,
   type AccountRouting,
   type AskedModel,
+  type NotSupported,
+  type ProviderBehaviour,
   type Resolution,
   type RouteAsk,
 } from '../domain/routing.js';
 import type { Task } from '../domain/tasks.js';
 import { DEFAULT_UPSTREAM, OPENAI_COMPATIBLE, type PriceKey } from './catalog.js';
+import { inChunks } from './chunks.js';
 import type { Health } from './health.js';
+import { PriceIndex, type Span } from './price-index.js';
 import { behaviourOf, ROUTER_BEHAVIOUR } from './provider-behaviour.js';
-import { isRouter, pathOf, type UpstreamKind } from './provider-routes.js';
+import { isRouter, KNOWN_PROVIDERS, pathOf, type UpstreamKind } from './provider-routes.js';
 import { RoutePlan } from './route-plan.js';
 import type {
   StoredCatalog,
@@ -48,12 +52,9 @@ export interface ServedModel {
 /** Callers choose the texts that are asked for: what is remembered of them must have an end. */
 const REMEMBERED_MAX = 10_000;
 const REMEMBERED_MAX_CHARS = 256;
-const NO_ROWS: readonly PriceRow[] = [];
-const CHUNK = 2_000;
 
 interface Remembered {
-  readonly fromMs: number;
-  readonly untilMs: number;
+  readonly span: Span;
   /** For accounts that decided nothing. */
   readonly plans: RememberedPlans;
   /** For the others, for as long as their settings are the same object. */
@@ -67,12 +68,7 @@ type RememberedPlans = Map<Task, Map<string, RoutePlan>>;
  * change: a refresh builds another beside it, which then takes its place.
  */
 export class CatalogSnapshot {
-  private remembered: Remembered = {
-    fromMs: 0,
-    untilMs: 0,
-    plans: new Map(),
-    byAccount: new WeakMap(),
-  };
+  private remembered: Remembered = remembering({ fromMs: 0, untilMs: 0 });
 
   private constructor(
     private readonly options: SnapshotOptions,
@@ -80,13 +76,9 @@ export class CatalogSnapshot {
     private readonly models: ReadonlyMap<string, readonly StoredModel[]>,
     private readonly routes: ReadonlyMap<string, readonly StoredRoute[]>,
     private readonly listed: readonly KnownModel[],
-    /** By upstream and provider, then by model. */
-    private readonly rows: ReadonlyMap<string, ReadonlyMap<string, readonly PriceRow[]>>,
-    private readonly all: ReadonlyMap<string, readonly PriceRow[]>,
+    private readonly prices: PriceIndex,
     private readonly upstreams: ReadonlyMap<string, StoredUpstream>,
     private readonly providers: ReadonlyMap<string, StoredProvider>,
-    /** Instants, sorted, at which what a resolution says may change. */
-    private readonly changesMs: readonly number[],
   ) {}
 
   /** The indexes over what the store says; other work gets its turn in between. */
@@ -100,41 +92,30 @@ export class CatalogSnapshot {
     await inChunks(stored.routes, (route) => {
       push(routes, route.model, route);
     });
-    const rows = new Map<string, Map<string, PriceRow[]>>();
-    const all = new Map<string, PriceRow[]>();
-    const changes = new Set<number>();
-    await inChunks(stored.prices, (row) => {
-      const key = keyOf(row.upstream, row.provider);
-      let byModel = rows.get(key);
-      if (byModel === undefined) rows.set(key, (byModel = new Map<string, PriceRow[]>()));
-      push(byModel, row.model, row);
-      push(all, key, row);
-      for (const boundary of [row.effectiveFrom, row.effectiveTo]) {
-        if (boundary === null) continue;
-        changes.add(boundary.getTime());
-        // From here on an admission may wait past the boundary.
-        changes.add(boundary.getTime() - options.admitWaitMaxMs);
-      }
-    });
+    const prices = await PriceIndex.build(stored.prices, options.admitWaitMaxMs);
     addPricedModels(stored, upstreams, models, routes);
+    // Those that the operator does not call directly are there for accounts with a key of their own.
+    for (const [name, { kind }] of KNOWN_PROVIDERS) {
+      if (upstreams.has(name)) continue;
+      upstreams.set(name, { name, kind, isEnabled: true, provider: name, hasKey: false });
+    }
     const listed = new Set(stored.models.flatMap(({ id, isListed }) => (isListed ? [id] : [])));
     return new CatalogSnapshot(
       options,
       models,
       routes,
       [...listed].map(knownModel),
-      rows,
-      all,
+      prices,
       upstreams,
       new Map(stored.providers.map((provider) => [provider.slug, provider])),
-      [...changes].sort((one, other) => one - other),
     );
   }
 
   /** Before anything was read: knows no model. */
   static empty(options: SnapshotOptions): CatalogSnapshot {
     const none = new Map<string, never>();
-    return new CatalogSnapshot(options, none, none, [], none, none, none, none, []);
+    const prices = PriceIndex.empty(options.admitWaitMaxMs);
+    return new CatalogSnapshot(options, none, none, [], prices, none, none);
   }
 
   /** Whether a catalogue was ever read. */
@@ -152,20 +133,27 @@ export class CatalogSnapshot {
 
   /** The same object for as long as no price changes. */
   stateAt(at: Date): object {
-    return this.spanAt(at);
+    return this.rememberedAt(at);
   }
 
   /** What `neverAsked` says has changed. */
   forgetResolutions(): void {
-    this.remembered = { ...this.remembered, plans: new Map(), byAccount: new WeakMap() };
+    this.remembered = remembering(this.remembered.span);
   }
 
   priceRows(upstream: string, provider: string): readonly PriceRow[] {
-    return this.all.get(keyOf(upstream, provider)) ?? NO_ROWS;
+    return this.prices.rowsOf(upstream, provider);
   }
 
   pricesInForce(upstream: string, provider: string, key: PriceKey): RowsByUnit {
-    return rowsInForce(this.rowsFor(upstream, provider, key.model), key);
+    return this.prices.inForce(upstream, provider, key);
+  }
+
+  /** How a provider behaves there; null: it is switched off, or there is no such upstream. */
+  behaviourAt(upstream: string, provider: string): ProviderBehaviour | null {
+    const known = this.upstreams.get(upstream);
+    const isOn = known?.isEnabled === true && this.isEnabled(provider);
+    return isOn ? this.behaviourOf(known.kind, provider) : null;
   }
 
   /** The listed models with their listed providers; each is made when it is asked for. */
@@ -217,7 +205,7 @@ export class CatalogSnapshot {
   }
 
   private plansAt(at: Date, routing: AccountRouting | null): RememberedPlans {
-    const { plans, byAccount } = this.spanAt(at);
+    const { plans, byAccount } = this.rememberedAt(at);
     if (routing === null) return plans;
     let own = byAccount.get(routing);
     if (own === undefined) byAccount.set(routing, (own = new Map<Task, Map<string, RoutePlan>>()));
@@ -234,13 +222,44 @@ export class CatalogSnapshot {
     const { unpricedModels, cheapestBy, health } = this.options;
     return new RoutePlan(
       asked,
-      this.isKnown(asked)
-        ? this.offersOf(asked.model, task, at)
-        : unknownModel(asked, this.closestTo(asked.model)),
+      this.entryOf(asked, task, at, routing),
       routing,
       { unpricedModels, cheapestBy, routerBehaviour: ROUTER_BEHAVIOUR },
       health,
     );
+  }
+
+  private entryOf(
+    asked: AskedModel,
+    task: Task,
+    at: Date,
+    routing: AccountRouting | null,
+  ): ModelOffers | NotSupported {
+    const entry = this.isKnown(asked) ? this.offersOf(asked.model, task, at) : null;
+    const own = this.offerToOwnKey(asked, task, at, routing);
+    if (own === null) return entry ?? unknownModel(asked, this.closestTo(asked.model));
+    if (entry === null) return { model: asked.model, router: null, offers: [own] };
+    const isOffered = entry.offers.some((one) => one.isDirect && one.provider === own.provider);
+    return isOffered ? entry : { ...entry, offers: [...entry.offers, own] };
+  }
+
+  /**
+   * What an organization asks, by name, of a provider for which it has a key of its own: nothing of
+   * it is charged, so the model need not be known here.
+   */
+  private offerToOwnKey(
+    { model, suffix }: AskedModel,
+    task: Task,
+    at: Date,
+    routing: AccountRouting | null,
+  ): Offer | null {
+    if (suffix.kind !== 'provider' || routing?.ownKeys.has(suffix.provider) !== true) return null;
+    const { provider } = suffix;
+    const upstream = this.upstreams.get(provider);
+    if (upstream === undefined) return null;
+    const route = unlistedRoute(provider, provider, model);
+    const offer = this.offerOf(route, upstream, task, at);
+    return offer === null ? null : { ...offer, needsOwnKey: true };
   }
 
   /** Listed by somebody, or known from the price book alone. */
@@ -274,10 +293,28 @@ export class CatalogSnapshot {
     const isListed = this.models
       .get(id)
       ?.some((model) => model.isListed && model.upstream === router.name);
-    const isChoice = this.routes
-      .get(id)
-      ?.every((one) => one.upstream !== router.name || one.provider !== OPENAI_COMPATIBLE);
-    return isListed === true && isChoice === true ? { upstream: router.name, path } : null;
+    const isChoice = isListed === true && !this.isServedByItself(id);
+    return isChoice ? { upstream: router.name, path } : null;
+  }
+
+  /** Whether what stands at the default upstream's address serves the model itself: no router. */
+  private isServedByItself(id: string): boolean {
+    const routes = (this.routes.get(id) ?? []).filter(
+      ({ upstream }) => upstream === DEFAULT_UPSTREAM,
+    );
+    return routes.every(({ provider }) => provider === OPENAI_COMPATIBLE);
+  }
+
+  /**
+   * The router's own routes take `model:provider`; a provider's own, also behind the router, the name
+   * that the provider gives it.
+   */
+  private modelSentTo(kind: UpstreamKind, route: StoredRoute, path: string | null): string {
+    const { provider, model } = route;
+    const isRoutersOwn = isRouter(kind) && path?.startsWith(`/${provider}/`) !== true;
+    return isRoutersOwn && !this.isServedByItself(model)
+      ? `${model}:${provider}`
+      : (route.providerModelId ?? model);
   }
 
   /**
@@ -311,8 +348,7 @@ export class CatalogSnapshot {
     const { provider, model } = route;
     const path = pathOf(kind, provider, task);
     if (path === null) return null;
-    const rows = this.rowsFor(name, provider, model);
-    const ordinary = rowsInForce(rows, { model, condition: null, at });
+    const ordinary = this.prices.inForce(name, provider, { model, condition: null, at });
     return {
       upstream: name,
       provider,
@@ -325,45 +361,11 @@ export class CatalogSnapshot {
       throughput: numberOf(route.entry['throughput']),
       inputPrice: ordinary.get('input') ?? null,
       outputPrice: ordinary.get('output') ?? null,
-      prices: this.pricesWithin(rows, model, at),
+      prices: this.prices.within(name, provider, model, at),
       behaviour: this.behaviourOf(kind, provider),
-      modelSent: modelSentTo(kind, route, path),
+      modelSent: this.modelSentTo(kind, route, path),
       path,
     };
-  }
-
-  /**
-   * One map per condition that has rows (the ordinary one always) for `at` and for every change
-   * within the time an admission may wait.
-   */
-  private pricesWithin(rows: readonly PriceRow[], model: string, at: Date): readonly RowsByUnit[] {
-    const fromMs = at.getTime();
-    const untilMs = fromMs + this.options.admitWaitMaxMs;
-    const instants = new Set([fromMs]);
-    for (const row of rows) {
-      for (const boundary of [row.effectiveFrom, row.effectiveTo]) {
-        const ms = boundary?.getTime() ?? fromMs;
-        if (ms > fromMs && ms <= untilMs) instants.add(ms);
-      }
-    }
-    const conditions = new Set<string | null>([null, ...rows.map(({ condition }) => condition)]);
-    const found: RowsByUnit[] = [];
-    for (const ms of instants) {
-      for (const condition of conditions) {
-        const byUnit = rowsInForce(rows, { model, condition, at: new Date(ms) });
-        if (byUnit.size > 0 || condition === null) found.push(byUnit);
-      }
-    }
-    return found;
-  }
-
-  private rowsFor(upstream: string, provider: string, model: string): readonly PriceRow[] {
-    const byModel = this.rows.get(keyOf(upstream, provider));
-    if (byModel === undefined) return NO_ROWS;
-    const own = byModel.get(model);
-    const any = byModel.get(ANY_MODEL);
-    if (own === undefined || model === ANY_MODEL) return any ?? NO_ROWS;
-    return any === undefined ? own : [...own, ...any];
   }
 
   private isEnabled(provider: string): boolean {
@@ -376,39 +378,25 @@ export class CatalogSnapshot {
     return known !== undefined && known.isEnabled && known.hasKey;
   }
 
-  private behaviourOf(kind: UpstreamKind, provider: string): Offer['behaviour'] {
+  private behaviourOf(kind: UpstreamKind, provider: string): ProviderBehaviour {
     const behaviour = behaviourOf(kind, provider, this.providers.get(provider));
     return this.options.neverAsked.has(provider)
       ? { ...behaviour, streamUsage: 'never' }
       : behaviour;
   }
 
-  private spanAt(at: Date): Remembered {
+  private rememberedAt(at: Date): Remembered {
     const atMs = at.getTime();
-    if (atMs < this.remembered.fromMs || atMs >= this.remembered.untilMs) {
-      this.remembered = {
-        ...this.spanAround(atMs),
-        plans: new Map(),
-        byAccount: new WeakMap(),
-      };
+    const { fromMs, untilMs } = this.remembered.span;
+    if (atMs < fromMs || atMs >= untilMs) {
+      this.remembered = remembering(this.prices.spanAround(atMs));
     }
     return this.remembered;
   }
+}
 
-  /** The longest span around an instant in which no resolution changes. */
-  private spanAround(atMs: number): { fromMs: number; untilMs: number } {
-    let low = 0;
-    let high = this.changesMs.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.changesMs[middle] ?? 0) <= atMs) low = middle + 1;
-      else high = middle;
-    }
-    return {
-      fromMs: this.changesMs[low - 1] ?? -Infinity,
-      untilMs: this.changesMs[low] ?? Infinity,
-    };
-  }
+function remembering(span: Span): Remembered {
+  return { span, plans: new Map(), byAccount: new WeakMap() };
 }
 
 /**
@@ -428,30 +416,23 @@ function addPricedModels(
       .get(model)
       ?.some((route) => route.upstream === upstream && route.provider === provider);
     if (isThere === true) continue;
-    push(routes, model, {
-      upstream,
-      model,
-      provider,
-      providerModelId: null,
-      status: 'live',
-      contextLength: null,
-      entry: {},
-      isListed: true,
-      isPriceStale: false,
-    });
+    push(routes, model, unlistedRoute(upstream, provider, model));
   }
 }
 
-/**
- * The router's own routes take `model:provider`; a provider's own, also behind the router, the name
- * that the provider gives it.
- */
-function modelSentTo(kind: UpstreamKind, route: StoredRoute, path: string | null): string {
-  const isRoutersOwn =
-    isRouter(kind) &&
-    route.provider !== OPENAI_COMPATIBLE &&
-    path?.startsWith(`/${route.provider}/`) !== true;
-  return isRoutersOwn ? `${route.model}:${route.provider}` : (route.providerModelId ?? route.model);
+/** Of a model that its upstream does not list. */
+function unlistedRoute(upstream: string, provider: string, model: string): StoredRoute {
+  return {
+    upstream,
+    model,
+    provider,
+    providerModelId: null,
+    status: 'live',
+    contextLength: null,
+    entry: {},
+    isListed: true,
+    isPriceStale: false,
+  };
 }
 
 /** Settings that decide nothing are none. */
@@ -460,22 +441,10 @@ function decided(routing: AccountRouting | null): AccountRouting | null {
   return routing.disabled.size > 0 || routing.ownKeys.size > 0 ? routing : null;
 }
 
-async function inChunks<Item>(items: readonly Item[], each: (item: Item) => void): Promise<void> {
-  for (let start = 0; start < items.length; start += CHUNK) {
-    if (start > 0) await new Promise<void>((resume) => setImmediate(resume));
-    for (const item of items.slice(start, start + CHUNK)) each(item);
-  }
-}
-
 function push<Item>(map: Map<string, Item[]>, key: string, item: Item): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [item]);
   else list.push(item);
-}
-
-/** A slug has no space, so no two keys are the same text. */
-function keyOf(upstream: string, provider: string): string {
-  return `${upstream} ${provider}`;
 }
 
 function numberOf(value: unknown): number | null {

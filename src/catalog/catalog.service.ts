@@ -4,7 +4,7 @@ import type { Config } from '../config/config.js';
 import { CONFIG } from '../config/config.module.js';
 import { NotificationsService } from '../database/notifications.service.js';
 import type { PriceRow, RowsByUnit } from '../domain/pricing.js';
-import type { Resolution, RouteAsk } from '../domain/routing.js';
+import type { ProviderBehaviour, Resolution, RouteAsk } from '../domain/routing.js';
 import { LOGGER } from '../http/http.module.js';
 import { MetricsService } from '../http/metrics.service.js';
 import { CatalogSnapshot, type ServedModel, type SnapshotOptions } from './catalog-snapshot.js';
@@ -88,6 +88,10 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
 
   override pricesInForce(upstream: string, provider: string, key: PriceKey): RowsByUnit {
     return this.snapshot.pricesInForce(upstream, provider, key);
+  }
+
+  override behaviourAt(upstream: string, provider: string): ProviderBehaviour | null {
+    return this.snapshot.behaviourAt(upstream, provider);
   }
 
   /**

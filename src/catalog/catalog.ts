@@ -1,5 +1,5 @@
 import type { PriceRow, RowsByUnit } from '../domain/pricing.js';
-import type { Resolution, RouteAsk } from '../domain/routing.js';
+import type { ProviderBehaviour, Resolution, RouteAsk } from '../domain/routing.js';
 
 export type {
   Candidate,
@@ -33,6 +33,8 @@ export abstract class Catalog {
    * of one attempt needs.
    */
   abstract pricesInForce(upstream: string, provider: string, key: PriceKey): RowsByUnit;
+  /** How a provider behaves behind an upstream; null: the operator has switched it off. */
+  abstract behaviourAt(upstream: string, provider: string): ProviderBehaviour | null;
   /** The provider refused to be asked for a stream's usage: it is not asked again. */
   abstract rememberNoStreamUsage(upstream: string, provider: string | null): void;
 }

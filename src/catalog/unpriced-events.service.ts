@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { estimateUsage } from '../domain/estimate.js';
+import { quantitiesInRows } from '../domain/media-rating.js';
 import { priceUsage, rowsInForce, type PricedUsage, type RowsByUnit } from '../domain/pricing.js';
 import { isUnit, type Unit } from '../domain/units.js';
 import { QUANTITY_MAX, type Quantities } from '../domain/usage.js';
@@ -120,22 +121,29 @@ function isNews(
   return prices.some(({ row, importedAt }) => used.has(row.id) && importedAt.getTime() > sinceMs);
 }
 
-/** Null when the stored units cannot be read: a person has to look. */
+/**
+ * What of the stored units the rows are in. Null when they are in none of them, or when the units
+ * cannot be read: a person has to look.
+ */
 function quantitiesOf(event: UnpricedEvent, rows: RowsByUnit): Quantities | null {
   const quantities: Partial<Record<Unit, bigint>> = {};
   for (const [unit, text] of Object.entries(event.units)) {
     if (!isUnit(unit) || !/^\d{1,19}$/.test(text)) return null;
     quantities[unit] = BigInt(text);
   }
-  if (event.usageSource !== 'estimated') return quantities;
-  // An estimate is charged at most the hold, and is lowered by its quantities.
-  const { input = 0n, output = 0n } = quantities;
-  return estimateUsage({
-    inputTextBytes: bytesOf(input),
-    outputTextBytes: bytesOf(output),
+  const within = quantitiesInRows(quantities, rows);
+  if (within === null || event.usageSource !== 'estimated') return within;
+  const { input, output } = within;
+  // Of a recording or a picture it is the length or the size that nobody stated: it stays.
+  if (input === undefined && output === undefined) return within;
+  // Estimated tokens are charged at most the hold, and are lowered by their quantities.
+  const estimated = estimateUsage({
+    inputTextBytes: bytesOf(input ?? 0n),
+    outputTextBytes: bytesOf(output ?? 0n),
     holdPicoUsd: event.holdPicoUsd,
     rows,
   });
+  return { ...within, ...estimated };
 }
 
 function bytesOf(tokens: bigint): number {

@@ -102,10 +102,14 @@ export class UpstreamDirectoryService implements OnModuleInit, OnModuleDestroy {
     return [...this.upstreams].filter(([, { isEnabled }]) => isEnabled).map(([name]) => name);
   }
 
-  /** Of every upstream, whether switched on or not. */
+  /** Of every upstream, whether switched on or not, and of those that accounts' own keys open. */
   baseUrls(): ReadonlySet<string> {
+    const ownOnly = [...KNOWN_PROVIDERS.keys()].flatMap((slug) => {
+      const known = this.upstreams.has(slug) ? null : knownUpstream(slug);
+      return known === null ? [] : [known];
+    });
     return new Set(
-      [...this.upstreams.values()].flatMap(({ address: { baseUrl, queueUrl } }) =>
+      [...this.upstreams.values(), ...ownOnly].flatMap(({ address: { baseUrl, queueUrl } }) =>
         queueUrl === null ? [baseUrl] : [baseUrl, queueUrl],
       ),
     );
@@ -113,8 +117,8 @@ export class UpstreamDirectoryService implements OnModuleInit, OnModuleDestroy {
 
   /** @param accountId the account whose own key is to be used; null: the operator's, if there is one. */
   find(name: string, accountId: string | null): AddressLookup {
-    const known = this.upstreams.get(name);
-    if (known === undefined) return { kind: 'none', reason: 'unknown' };
+    const known = this.upstreams.get(name) ?? (accountId === null ? null : knownUpstream(name));
+    if (known === null) return { kind: 'none', reason: 'unknown' };
     const key = accountId === null ? known.key : (this.ownKeys.get(accountId)?.get(name) ?? null);
     if (key === null && accountId !== null) return { kind: 'none', reason: 'no_key' };
     const owner = accountId === null ? providerKeyOwner(name) : accountKeyOwner(accountId, name);
@@ -191,22 +195,29 @@ export class UpstreamDirectoryService implements OnModuleInit, OnModuleDestroy {
     for (const { slug, kind, baseUrl, apiKey, isEnabled } of await this.providers.list()) {
       const url = baseUrlOf({ slug, baseUrl });
       if (kind === null || url === null) continue;
-      const known = KNOWN_PROVIDERS.get(slug);
       // Said at the start, and not only when somebody calls there.
       if (apiKey !== null) this.open(apiKey, providerKeyOwner(slug));
-      upstreams.set(slug, {
-        isEnabled,
-        key: apiKey,
-        address: {
-          name: slug,
-          kind,
-          authScheme: authSchemeOf(kind),
-          baseUrl: url,
-          // At an address of the operator's own everything is under that one.
-          queueUrl: url === known?.baseUrl ? known.queueUrl : null,
-        },
-      });
+      upstreams.set(slug, { isEnabled, key: apiKey, address: addressOf(slug, kind, url) });
     }
     this.upstreams = upstreams;
   }
+}
+
+/** One that the operator does not call directly, for an account that brings its own key; null: unknown. */
+function knownUpstream(slug: string): KnownUpstream | null {
+  const known = KNOWN_PROVIDERS.get(slug);
+  if (known === undefined) return null;
+  return { isEnabled: true, key: null, address: addressOf(slug, known.kind, known.baseUrl) };
+}
+
+function addressOf(name: string, kind: DirectKind, baseUrl: string): KnownUpstream['address'] {
+  const known = KNOWN_PROVIDERS.get(name);
+  return {
+    name,
+    kind,
+    authScheme: authSchemeOf(kind),
+    baseUrl,
+    // At an address of the operator's own everything is under that one.
+    queueUrl: baseUrl === known?.baseUrl ? known.queueUrl : null,
+  };
 }

@@ -50,6 +50,7 @@ const NOTHING: MediaReport = {
   quantities: {},
   billableUnits: null,
   problem: null,
+  texts: [],
 };
 
 type Changes = Partial<Omit<MediaFacts, 'report'>> & { readonly report?: Partial<MediaReport> };
@@ -292,6 +293,16 @@ describe('an answer', () => {
     const problem = { problem: 'x-compute-time is negative', raw: '-1' };
     const rows = rowsOf({ compute_ms: 1n });
     expect(rate({ rows, report: { problem } })).toEqual({ state: 'quarantined', ...problem });
+    const texts = ['x-compute-time: -1', 'duration: 2.5'];
+    expect(rate({ rows, report: { problem, texts } })).toMatchObject({
+      raw: '-1; x-compute-time: -1; duration: 2.5',
+    });
+    // What was written counts just as much where it is another figure that is missing.
+    const noLength = { task: 'transcription', rows: rowsOf({ audio_ms: 1n }) } as const;
+    expect(rate({ ...noLength, report: { texts } })).toMatchObject({
+      state: 'quarantined',
+      raw: 'x-compute-time: -1; duration: 2.5',
+    });
     const usage = { kind: 'malformed', problem: 'p', raw: 'r' } as const;
     expect(rate({ rows, report: { usage } })).toEqual({
       state: 'quarantined',

@@ -38,6 +38,8 @@ export interface MediaReport {
   readonly billableUnits: string | null;
   /** A figure that cannot be one; null: none. */
   readonly problem: { readonly problem: string; readonly raw: string } | null;
+  /** The figures as the provider wrote them, for the person who has to decide. */
+  readonly texts: readonly string[];
 }
 
 export interface MediaFacts {
@@ -90,11 +92,15 @@ interface Measured {
 export function rateMedia(facts: MediaFacts): Rating {
   const { report, rows } = facts;
   const { usage } = report;
+  const quarantined = ({ problem }: Problem, raw: readonly string[] = []): Rating => {
+    const texts = [...new Set([...raw, ...report.texts])];
+    return { state: 'quarantined', problem, raw: texts.length === 0 ? null : texts.join('; ') };
+  };
   if (usage.kind === 'malformed') {
     return { state: 'quarantined', problem: usage.problem, raw: usage.raw };
   }
   if (!facts.hasContent && usage.kind === 'none') return { state: 'released' };
-  if (report.problem !== null) return { state: 'quarantined', ...report.problem };
+  if (report.problem !== null) return quarantined(report.problem, [report.problem.raw]);
   const reasoningTokens = usage.kind === 'reported' ? usage.reasoningTokens : null;
   if (rows.size === 0) {
     const unrated = unratedOf(facts);
@@ -141,10 +147,6 @@ export function quantitiesInRows(quantities: Quantities, rows: RowsByUnit): Quan
     if (TOKEN_UNITS.has(unit) ? hasTokenRow : rows.has(unit)) within[unit] = quantity;
   }
   return Object.keys(within).length === 0 ? null : within;
-}
-
-function quarantined({ problem }: Problem): Rating {
-  return { state: 'quarantined', problem, raw: null };
 }
 
 /** Everything that is known, for a price that comes later. */

@@ -59,13 +59,12 @@ const FREE: readonly PricedRoute[] = [
   },
 ];
 
-/** One entry per provider and set of prices that may apply. */
+/** One entry per provider and set of prices that may apply; routes to one offer share its candidate. */
 function pricedRoutesOf(routes: readonly Route[]): readonly PricedRoute[] {
-  return routes.flatMap(({ candidates }) =>
-    candidates.flatMap(({ contextLength, prices }): PricedRoute[] =>
-      prices.length === 0
-        ? [{ contextLength, prices: new Map() }]
-        : prices.map((rows) => ({ contextLength, prices: rows })),
-    ),
+  const candidates = new Set(routes.flatMap((route) => route.candidates));
+  return [...candidates].flatMap(({ contextLength, prices }): PricedRoute[] =>
+    prices.length === 0
+      ? [{ contextLength, prices: new Map() }]
+      : prices.map((rows) => ({ contextLength, prices: rows })),
   );
 }

@@ -76,8 +76,7 @@ export class PlainRelay implements AnswerSink {
   run(): Promise<PlainResult> {
     return new Promise((resolve) => {
       this.resolve = (result) => {
-        this.options.budget.give(this.countedBytes);
-        this.countedBytes = 0;
+        this.forget();
         resolve(result);
       };
       this.exchange.pipe(this);
@@ -89,19 +88,22 @@ export class PlainRelay implements AnswerSink {
     this.call.firstByteAtMs ??= performance.now();
     if (this.meterDecoder === null) this.meter?.push(chunk);
     else this.meterDecoder.push(chunk, () => undefined);
+    // What is read in passing need not be kept to be read at the end.
+    const isWanted = !this.isUnread && !(this.isLarge && this.meter !== null);
     const isKept =
-      !this.isUnread && this.sizeBytes <= READ_MAX_BYTES && this.options.budget.take(chunk.length);
+      isWanted && this.sizeBytes <= READ_MAX_BYTES && this.options.budget.take(chunk.length);
     if (isKept) {
       this.countedBytes += chunk.length;
       this.chunks.push(chunk);
-    } else this.isUnread = true;
+    } else if (isWanted) this.isUnread = true;
     if (this.isLarge) this.tail.push(chunk);
     else if (this.isUnread || this.sizeBytes > this.options.holdMaxBytes) {
       this.isLarge = true;
       this.options.sendHead({ bodyBytes: null, costUsd: null });
       this.tail = isKept ? [...this.chunks] : [...this.chunks, chunk];
+      if (this.meter !== null) this.forget();
     }
-    if (this.isUnread) this.chunks = [];
+    if (this.isUnread) this.forget();
     return this.isLarge ? this.relayAllButTail() : true;
   }
 
@@ -111,6 +113,12 @@ export class PlainRelay implements AnswerSink {
 
   fail(failure: UpstreamFailure): void {
     void this.settleAndEnd(failure);
+  }
+
+  private forget(): void {
+    this.chunks = [];
+    this.options.budget.give(this.countedBytes);
+    this.countedBytes = 0;
   }
 
   private relayAllButTail(): boolean {

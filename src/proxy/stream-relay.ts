@@ -115,7 +115,7 @@ export class StreamRelay implements AnswerSink {
       if (!this.hasSentHead && this.keepsComment(event)) continue;
       if (this.hasSeenEnd || kind === 'end') {
         this.hasSeenEnd = true;
-        this.held.push(Buffer.from(event.raw));
+        this.held.push(this.withCost(event, kind) ?? Buffer.from(event.raw));
       } else if (kind === 'usage_only' && this.options.removesUsageEvent) {
         continue;
       } else {
@@ -241,7 +241,9 @@ export class StreamRelay implements AnswerSink {
 
   /** The final usage event with the cost in it, when the caller wants to see it; else null. */
   private withCost(event: SseEvent, kind: EventKind): Buffer | null {
-    const isFinal = kind === 'usage_only' || (kind === 'usage' && this.reader.hasFinished);
+    // The end marker of a Responses stream carries the usage itself.
+    const isFinal =
+      kind === 'usage_only' || kind === 'end' || (kind === 'usage' && this.reader.hasFinished);
     if (!this.routed.marks.includesCost || !isFinal) return null;
     const rating = rateCall(this.call, this.routed, this.served, this.reader.reading());
     if (rating.state !== 'settled') return null;

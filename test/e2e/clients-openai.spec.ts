@@ -206,18 +206,21 @@ describe('transcriptions', () => {
   );
 
   it('cost their audio tokens in and text tokens out where those have a price, streamed too', async () => {
-    for (const stream of [false, true]) {
-      const { data, response } = await client.audio.transcriptions
-        .create({
-          model: TRANSCRIPTION_TOKENS,
-          file: await toFile(wavOf(2_000), 'two.wav'),
-          prompt: '[[sim output=40]]',
-          stream,
-        })
-        .withResponse();
-      if (Symbol.asyncIterator in data) for await (const event of data) expect(event).toBeDefined();
-      expect((await booked(response)).event.stream).toBe(stream);
-    }
+    const body = async () => ({
+      model: TRANSCRIPTION_TOKENS,
+      file: await toFile(wavOf(2_000), 'two.wav'),
+      prompt: '[[sim output=40]]',
+    });
+    const plain = await client.audio.transcriptions.create(await body()).withResponse();
+    expect((await booked(plain.response)).event.stream).toBe(false);
+    const streamed = await client.audio.transcriptions
+      .create({ ...(await body()), stream: true })
+      .withResponse();
+    let last = '';
+    for await (const { type } of streamed.data) last = type;
+    expect(last).toBe('transcript.text.done');
+    const { event } = await booked(streamed.response);
+    expect(event).toMatchObject({ stream: true, units: { output: '40' } });
   });
 });
 

@@ -89,7 +89,8 @@ async function publicId(slug: string, own: string): Promise<string> {
 
 /** The prices that a provider's own list does not state. */
 async function priceAsBilled(slug: string, host: string): Promise<void> {
-  const models = host === 'cerebras' ? [EVERY_DIALECT, 'meta-llama/Llama-3.1-8B-Instruct'] : [EVERY_DIALECT];
+  const models =
+    host === 'cerebras' ? [EVERY_DIALECT, 'meta-llama/Llama-3.1-8B-Instruct'] : [EVERY_DIALECT];
   for (const model of models) {
     const key = { upstream: slug, provider: slug, model: await publicId(slug, idAt(host, model)) };
     const terms = service.simulator.catalogue.offer(model, host)?.terms;
@@ -117,29 +118,33 @@ async function asked(
 }
 
 describe.each(PROVIDERS)('%s, called directly', (slug, host) => {
-  it.each([false, true])('chats (stream: %s) with its key under its own id, at its price', async (stream) => {
-    const own = idAt(host);
-    const model = await publicId(slug, own);
-    const before = await owedTo(service, slug, slug);
-    const { response, text, id } = await asked(`${model}:${slug}`, 'output=7 input=11', { stream });
-    expect(response.status, text).toBe(200);
-    console.log([...response.headers], text.slice(0,500));
-    expect(response.headers.get('x-inference-provider')).toBe(slug);
-    expect(text).toContain(own);
-    const event = await endedEvent(service, id);
-    expect(event).toMatchObject({
-      upstream: slug,
-      provider: slug,
-      model,
-      stream,
-      external: false,
-      inputTokens: 11,
-      outputTokens: 7,
-    });
-    const line = await expectBilled(service, event);
-    expect(line).toMatchObject({ provider: host, model: EVERY_DIALECT, providerModelId: own });
-    expect((await owedTo(service, slug, slug)) - before).toBe(line.costPicoUsd);
-  });
+  it.each([false, true])(
+    'chats (stream: %s) with its key under its own id, at its price',
+    async (stream) => {
+      const own = idAt(host);
+      const model = await publicId(slug, own);
+      const before = await owedTo(service, slug, slug);
+      const { response, text, id } = await asked(`${model}:${slug}`, 'output=7 input=11', {
+        stream,
+      });
+      expect(response.status, text).toBe(200);
+      expect(response.headers.get('x-inference-provider')).toBe(slug);
+      expect(text).toContain(own);
+      const event = await endedEvent(service, id);
+      expect(event).toMatchObject({
+        upstream: slug,
+        provider: slug,
+        model,
+        stream,
+        external: false,
+        inputTokens: 11,
+        outputTokens: 7,
+      });
+      const line = await expectBilled(service, event);
+      expect(line).toMatchObject({ provider: host, model: EVERY_DIALECT, providerModelId: own });
+      expect((await owedTo(service, slug, slug)) - before).toBe(line.costPicoUsd);
+    },
+  );
 });
 
 describe('a field that the provider refuses', () => {
@@ -196,9 +201,13 @@ describe('a key that the provider does not take', () => {
       logged.includes('an upstream refused our key') ? true : null,
     );
     const shown = await Promise.all(
-      ['/providers', '/providers/groq', '/audit-log?limit=200', '/prices', '/requests?limit=200'].map(
-        async (path) => JSON.stringify((await service.api(path)).body),
-      ),
+      [
+        '/providers',
+        '/providers/groq',
+        '/audit-log?limit=200',
+        '/prices',
+        '/requests?limit=200',
+      ].map(async (path) => JSON.stringify((await service.api(path)).body)),
     );
     const metrics = await fetch(`${service.url}/metrics`, {
       headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
@@ -275,14 +284,18 @@ describe('a plain OpenAI-style server as the only upstream', () => {
       },
     };
     try {
-      const model = simulator.catalogue.offer(EVERY_DIALECT, 'openai-compatible')?.providerModelId ?? '';
+      const model =
+        simulator.catalogue.offer(EVERY_DIALECT, 'openai-compatible')?.providerModelId ?? '';
       const listed = (await (await fetch(`${plain.url}/v1/models`)).json()) as {
         data: { id: string; providers: { provider: string }[] }[];
       };
       expect(listed.data.find(({ id }) => id === model)).toMatchObject({
         providers: [{ provider: 'openai-compatible', status: 'live' }],
       });
-      await own.api('/organizations', { method: 'POST', body: { name: 'A', slug: 'aa', plan: 'pro' } });
+      await own.api('/organizations', {
+        method: 'POST',
+        body: { name: 'A', slug: 'aa', plan: 'pro' },
+      });
       const made = await own.api<{ token: string }>('/organizations/aa/tokens', {
         method: 'POST',
         body: { name: 'a' },
@@ -304,7 +317,9 @@ describe('a plain OpenAI-style server as the only upstream', () => {
         await expectBilled(own, event);
       }
       expect(lineOf).toBeTypeOf('function');
-      expect(await owedTo(own, 'default', 'openai-compatible')).toBe(simulator.books.totalPicoUsd());
+      expect(await owedTo(own, 'default', 'openai-compatible')).toBe(
+        simulator.books.totalPicoUsd(),
+      );
     } finally {
       await plain.close();
       await simulator.close();

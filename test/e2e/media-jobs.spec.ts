@@ -348,6 +348,37 @@ describe('what is not in the tables', () => {
   });
 });
 
+describe('a provider that is switched off', () => {
+  const asked = (token?: string): Promise<Response> =>
+    call('POST', '/wavespeed/api/v3/wavespeed-ai/flux-dev', {
+      body: { prompt: 'x [[sim polls=0]]' },
+      ...(token === undefined ? {} : { token }),
+    });
+  const statusBecomes = (status: number, token?: string): Promise<true> =>
+    eventually(`status ${status}`, async () =>
+      (await asked(token)).status === status ? true : null,
+    );
+
+  it('by an organization takes nothing from that one, on its own routes either', async () => {
+    await api('/organizations/other/providers/wavespeed', { enabled: false }, 'PUT');
+    await statusBecomes(403, other);
+    wire.requests.length = 0;
+    const refused = await asked(other);
+    expect(await refused.json()).toMatchObject({ error: { code: 'provider_disabled' } });
+    expect(wire.requests.filter((line) => line.startsWith('POST'))).toEqual([]);
+    const taken = await asked();
+    expect(taken.status).toBe(200);
+    await settled(taken.headers.get('x-request-id') ?? '');
+  });
+
+  it('by the operator takes nothing from anybody', async () => {
+    await api('/providers/wavespeed', { enabled: false }, 'PUT');
+    await statusBecomes(403);
+    await api('/providers/wavespeed', { enabled: true }, 'PUT');
+    await statusBecomes(200);
+  });
+});
+
 describe('a prediction that is waited for', () => {
   it('is settled by the answer to its submit, as no job', async () => {
     const response = await call(

@@ -114,6 +114,24 @@ describe('a form', () => {
     expect(event).toMatchObject({ units: { audio_ms: '3000' }, usageSource: 'estimated' });
   });
 
+  it('whose answer states no possible length is for a person, with what was written', async () => {
+    const answer = await curl(
+      ...form(
+        `file=@${recording}`,
+        `model=${TRANSCRIPTION}:openai`,
+        'prompt=[[sim fault=usage-negative]]',
+      ),
+    );
+    expect(answer.status, answer.body).toBe(200);
+    const written = /"seconds":\s*([^,}]+)/.exec(answer.body)?.[1] ?? 'nothing';
+    const [row] = await service.database.query<{ state: string; raw_usage: string }>(
+      'SELECT state, raw_usage FROM usage_events WHERE id = $1',
+      [answer.headers['x-request-id']],
+    );
+    expect(row?.state).toBe('quarantined');
+    expect(row?.raw_usage).toContain(`usage.seconds: ${written}`);
+  });
+
   it('without a file is the provider’s to refuse, and costs nothing', async () => {
     const answer = await curl(...form(`model=${TRANSCRIPTION}`));
     expect(answer.status).toBe(400);

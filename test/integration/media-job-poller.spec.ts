@@ -249,6 +249,16 @@ describe('a job whose caller does not come back', () => {
     expect(await budgetOf(database, account.accountId)).toMatchObject({ held: 0n });
   });
 
+  it('is given up at its age also where its upstream was taken away', async () => {
+    const account = await addAccount(database, 10_000_000_000_000n);
+    const job = await submitted(account, { upstream: 'nowhere', expiresAt: far(600_000) });
+    const [poller] = pollers();
+    await poller?.pollDue(far(1000));
+    expect(await eventOf(job)).toMatchObject({ state: 'open' });
+    await poller?.pollDue(far(600_000));
+    expect(await eventOf(job)).toMatchObject({ state: 'released' });
+  });
+
   it('whose units nobody states is quarantined, and costs nothing', async () => {
     const account = await addAccount(database, 10_000_000_000_000n);
     const job = await submitted(account);

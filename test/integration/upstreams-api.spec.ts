@@ -234,6 +234,7 @@ describe('what an organization decides', () => {
       apiKey: SECRET,
       baseUrl: NOWHERE,
     });
+    await operator.call('PUT', '/api/providers/x-unplaced', { streamUsage: 'never' });
   });
 
   it('is nothing at first', async () => {
@@ -270,7 +271,7 @@ describe('what an organization decides', () => {
       enabled: false,
       hasKey: false,
       available: true,
-      takesKey: false,
+      takesKey: true,
     });
     const own = await owner.call('PUT', `${BASE}/providers/groq`, { apiKey: OWN_SECRET });
     expect(own.body).toMatchObject({ provider: 'groq', enabled: true, hasKey: true });
@@ -305,7 +306,7 @@ describe('what an organization decides', () => {
     ['an unknown field', '/routing', { prefer: [] }, 'prefer'],
     ['no boolean', '/providers/groq', { enabled: 1 }, 'enabled'],
     ['a key with a space', '/providers/groq', { apiKey: 'a b' }, 'apiKey'],
-    ['a key that nothing is called with', '/providers/cerebras', { apiKey: 'abc' }, 'apiKey'],
+    ['a key for a place nobody knows', '/providers/x-unplaced', { apiKey: 'abc' }, 'apiKey'],
     ["an operator's field", '/providers/groq', { baseUrl: 'https://example.com' }, 'baseUrl'],
   ])('is refused when it is %s, naming the field', async (_what, path, body, field) => {
     const before = await everyRow();

@@ -234,6 +234,23 @@ describe('separation by dialect', () => {
     });
   });
 
+  it('knows the details of a transcription, whose name is in the singular', () => {
+    const usage = {
+      type: 'tokens',
+      input_tokens: 24,
+      input_token_details: { text_tokens: 10, audio_tokens: 14 },
+      output_tokens: 101,
+      output_token_details: { reasoning_tokens: 3, audio_tokens: 1 },
+      total_tokens: 125,
+    };
+    expect(reported(readBody({ usage }).usage)).toMatchObject({
+      quantities: { input: 10n, audio_input: 14n, output: 100n, audio_output: 1n },
+      reasoningTokens: 3n,
+    });
+    const wrong = { input_tokens: 24, input_token_details: { audio_tokens: 25 } };
+    expect(malformed(readBody({ usage: wrong }).usage).problem).toContain('audio_tokens');
+  });
+
   it('separates audio tokens on both sides', () => {
     const usage = {
       prompt_tokens: 20,

@@ -49,8 +49,10 @@ const GROUPS: readonly { readonly container: string; readonly names: readonly st
   { container: 'prompt_tokens_details', names: INPUT_DETAILS },
   { container: 'prompt_token_details', names: INPUT_DETAILS }, // Mistral writes it both ways
   { container: 'input_tokens_details', names: INPUT_DETAILS },
+  { container: 'input_token_details', names: INPUT_DETAILS }, // OpenAI's transcriptions
   { container: 'completion_tokens_details', names: OUTPUT_DETAILS },
   { container: 'output_tokens_details', names: OUTPUT_DETAILS },
+  { container: 'output_token_details', names: OUTPUT_DETAILS },
   {
     container: 'cache_creation',
     names: ['ephemeral_5m_input_tokens', 'ephemeral_1h_input_tokens'],
@@ -86,11 +88,22 @@ const SLOT = {
   write1h: slotOf('cache_creation.ephemeral_1h_input_tokens'),
 } as const;
 
+/** The same details under every name that some provider gives them. */
+const INPUT_CONTAINERS = [
+  'prompt_tokens_details',
+  'prompt_token_details',
+  'input_tokens_details',
+  'input_token_details',
+] as const;
+const OUTPUT_CONTAINERS = [
+  'completion_tokens_details',
+  'output_tokens_details',
+  'output_token_details',
+] as const;
+
 /** The same figure under every name that some provider gives it; at most one is expected. */
 const CACHED_SLOTS = [
-  'prompt_tokens_details.cached_tokens',
-  'prompt_token_details.cached_tokens',
-  'input_tokens_details.cached_tokens',
+  ...INPUT_CONTAINERS.map((details) => `${details}.cached_tokens`),
   'cache_read_input_tokens',
   'prompt_cache_hit_tokens',
   'cached_tokens',
@@ -98,27 +111,21 @@ const CACHED_SLOTS = [
 ].map(slotOf);
 const CACHE_WRITE_SLOTS = [
   'cache_creation_input_tokens',
-  ...['prompt_tokens_details', 'prompt_token_details', 'input_tokens_details'].flatMap((details) =>
+  ...INPUT_CONTAINERS.flatMap((details) =>
     ['cache_write_tokens', 'cache_creation_tokens', 'cache_creation_input_tokens'].map(
       (name) => `${details}.${name}`,
     ),
   ),
 ].map(slotOf);
-const AUDIO_INPUT_SLOTS = [
-  'prompt_tokens_details.audio_tokens',
-  'prompt_token_details.audio_tokens',
-  'input_tokens_details.audio_tokens',
-].map(slotOf);
-const AUDIO_OUTPUT_SLOTS = [
-  'completion_tokens_details.audio_tokens',
-  'output_tokens_details.audio_tokens',
-].map(slotOf);
+const AUDIO_INPUT_SLOTS = INPUT_CONTAINERS.map((details) => slotOf(`${details}.audio_tokens`));
+const AUDIO_OUTPUT_SLOTS = OUTPUT_CONTAINERS.map((details) => slotOf(`${details}.audio_tokens`));
 const REASONING_SLOTS = [
-  'completion_tokens_details.reasoning_tokens',
-  'output_tokens_details.reasoning_tokens',
+  ...OUTPUT_CONTAINERS.map((details) => `${details}.reasoning_tokens`),
   'reasoning_tokens',
 ].map(slotOf);
-const INPUT_DETAIL_SLOTS = INPUT_DETAILS.map((name) => slotOf(`input_tokens_details.${name}`));
+const INPUT_DETAIL_SLOTS = ['input_tokens_details', 'input_token_details'].flatMap((details) =>
+  INPUT_DETAILS.map((name) => slotOf(`${details}.${name}`)),
+);
 
 /** Not reported. No real quantity is negative. */
 const NONE = -1;

@@ -113,8 +113,7 @@ describe('seconds', () => {
     const headers = { 'x-compute-time': '0.2505', 'x-compute-type': 'gpu' };
     const answer = { body: [{ label: 'x' }], headers };
     expect(meter('inference', answer)).toMatchObject({
-      report: { quantities: { compute_ms: 250n } },
-      texts: ['x-compute-time: 0.2505'],
+      report: { quantities: { compute_ms: 250n }, texts: ['x-compute-time: 0.2505'] },
       reading: { hasContent: true },
     });
     const failed = meter('inference', { ...answer, status: 500 });

@@ -18,8 +18,6 @@ export interface MediaReading {
   readonly report: MediaReport;
   /** As of any answer: usage, model, error, tier. */
   readonly reading: AnswerReading;
-  /** Figures as the provider wrote them. */
-  readonly texts: readonly string[];
 }
 
 /** Reads an answer while it passes, in flat memory; keeps nothing of its content. */
@@ -81,9 +79,8 @@ function mediaReading(
 ): MediaReading {
   const { quantities, problem, texts } = book;
   return {
-    report: { usage: reading.usage, details, quantities, billableUnits, problem },
+    report: { usage: reading.usage, details, quantities, billableUnits, problem, texts },
     reading,
-    texts,
   };
 }
 

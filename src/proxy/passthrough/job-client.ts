@@ -22,6 +22,8 @@ export interface JobQuestion {
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly maxBytes: number;
+  /** False: of a longer answer the head alone is of use, and comes with an empty body. */
+  readonly needsWhole: boolean;
 }
 
 /** Asks for a job where it runs, under the key that took it, and reads the whole answer. */
@@ -46,8 +48,11 @@ export async function askForJob(
     });
     if (start.kind === 'failed') return { kind: 'failed', failure: start.failure };
     const read = await readBounded(exchange, question.maxBytes);
-    if (read.kind === 'failed') return read;
     const { status, headers } = start.head;
+    if (read.kind === 'failed') {
+      if (read.failure !== 'too_large' || question.needsWhole) return read;
+      return { kind: 'answered', answer: { status, headers, body: Buffer.alloc(0) } };
+    }
     return { kind: 'answered', answer: { status, headers, body: read.body } };
   } finally {
     clearTimeout(timer);

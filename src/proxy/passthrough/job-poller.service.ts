@@ -7,6 +7,7 @@ import {
 import type { Logger } from 'pino';
 import { Catalog } from '../../catalog/catalog.js';
 import { Clock } from '../../config/clock.js';
+import { TollgateError } from '../../domain/errors.js';
 import { LOGGER } from '../../http/http.module.js';
 import type { MediaJob } from '../../metering/media-job.js';
 import { MediaJobsService } from '../../metering/media-jobs.service.js';
@@ -113,7 +114,7 @@ export class JobPollerService implements OnApplicationBootstrap, BeforeApplicati
   private async follow(job: MediaJob, at: Date): Promise<void> {
     try {
       if (await this.jobs.hasEnded(job)) return;
-      if (await this.ask(job, at)) return;
+      if (await this.hasConcluded(job, at)) return;
       const isExpired = at.getTime() >= job.expiresAt.getTime();
       if (isExpired) await this.giveUp(job, 'the job did not end within its time', at);
       else await this.jobs.pollAgain(job, this.nextPollAt(job, at));
@@ -125,6 +126,17 @@ export class JobPollerService implements OnApplicationBootstrap, BeforeApplicati
   private nextPollAt(job: MediaJob, at: Date): Date {
     const next = at.getTime() + pollDelayMs(job.polls);
     return new Date(Math.min(next, Math.max(job.expiresAt.getTime(), at.getTime() + 1)));
+  }
+
+  /** As `ask`; an upstream or a key that is gone is a poll without an answer. */
+  private async hasConcluded(job: MediaJob, at: Date): Promise<boolean> {
+    try {
+      return await this.ask(job, at);
+    } catch (error) {
+      if (!(error instanceof TollgateError)) throw error;
+      this.logger.warn({ err: error, requestId: job.event.id }, 'a media job cannot be asked for');
+      return false;
+    }
   }
 
   /** True: the job has ended. */
@@ -183,6 +195,7 @@ export class JobPollerService implements OnApplicationBootstrap, BeforeApplicati
       headers: upstreamHeaders({ accept: 'application/json' }, NO_SECRET, upstream),
       timeoutMs: POLL_TIMEOUT_MS,
       maxBytes: RESULT_MAX_BYTES,
+      needsWhole: false,
     });
     if (asked.kind === 'answered') return asked.answer;
     this.logger.debug({ requestId: job.event.id, failure: asked.failure }, 'a poll had no answer');

@@ -105,6 +105,7 @@ export class JobRequests {
       },
       timeoutMs: ASK_TIMEOUT_MS,
       maxBytes: ANSWER_MAX_BYTES,
+      needsWhole: true,
     });
     if (asked.kind === 'failed') {
       return refusals.failureRefusal(asked.failure === 'too_large' ? 'malformed' : asked.failure);

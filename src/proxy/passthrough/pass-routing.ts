@@ -1,5 +1,4 @@
 import { DEFAULT_UPSTREAM, type Catalog, type Route } from '../../catalog/catalog.js';
-import { behaviourOf } from '../../catalog/provider-behaviour.js';
 import type { UpstreamDirectoryService } from '../../catalog/upstream-directory.service.js';
 import type { Config } from '../../config/config.js';
 import { refusal, type Refusal } from '../../domain/errors.js';
@@ -29,7 +28,7 @@ export class PassRouting {
   resolve(
     pass: MatchedRoute,
     bodyModel: string | null,
-    { routing, accountId }: Identity,
+    { routing }: Identity,
     at: Date,
   ): PassResolution | Refusal {
     const { provider, route } = pass;
@@ -43,13 +42,19 @@ export class PassRouting {
       return refusal('invalid_request', message, { param: 'model' });
     }
     if (routing?.disabled.has(provider) === true) {
-      return refusal('provider_disabled', `Your organization has switched off \`${provider}\`.`);
+      return refusal(
+        'provider_disabled',
+        `The provider \`${provider}\` is switched off for this account.`,
+      );
     }
-    const isExternal =
-      routing?.ownKeys.has(provider) === true &&
-      this.directory.find(provider, accountId).kind === 'address';
+    // Also where its key cannot be opened: what it has a contract for is never called at our cost.
+    const isExternal = routing?.ownKeys.has(provider) === true;
     const isDirect = isExternal || this.directory.names().includes(provider);
     const upstream = isDirect ? provider : DEFAULT_UPSTREAM;
+    const behaviour = this.catalog.behaviourAt(upstream, provider);
+    if (behaviour === null) {
+      return refusal('provider_disabled', `The provider \`${provider}\` is switched off here.`);
+    }
     const prices = this.pricesOf(upstream, provider, model, at);
     if (prices.length === 0 && !isExternal && this.config.unpricedModels === 'reject') {
       return refusal(
@@ -58,11 +63,6 @@ export class PassRouting {
         { param: 'model', details: { reason: 'unpriced', closest: [], servedBy: [] } },
       );
     }
-    const behaviour = behaviourOf(
-      isDirect ? 'openai_compatible' : 'huggingface_router',
-      provider,
-      undefined,
-    );
     const served: Route = {
       upstream,
       provider,
