@@ -48,7 +48,7 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
     this.options = {
       unpricedModels: config.unpricedModels,
       admitWaitMaxMs: config.admitWaitMaxMs,
-      cheapestBy: 'total',
+      cheapestBy: config.cheapestBy,
       neverAsked: this.neverAsked,
       health,
     };

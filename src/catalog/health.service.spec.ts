@@ -102,6 +102,10 @@ describe('HealthService', () => {
     const bench = new Bench();
     bench.note(failuresInRow, failed);
     bench.nowMs += coolDownMs;
+    bench.note(1, failed);
+    expect(bench.of()).toBe('unhealthy');
+    expect(await bench.open()).toBe(1);
+    bench.nowMs += 2 * coolDownMs;
     bench.note(1, ok);
     expect(bench.of()).toBe('healthy');
     expect(await bench.open()).toBe(0);

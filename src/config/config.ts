@@ -29,6 +29,8 @@ export interface Config {
   readonly encryptionKey: string | null;
   readonly priceSyncIntervalMs: number;
   readonly unpricedModels: 'reject' | 'allow';
+  /** What `:cheapest` compares: the whole cost of a request, or the price of output alone. */
+  readonly cheapestBy: 'total' | 'output';
   readonly unpricedHoldPicoUsd: bigint;
   readonly holdUnknownPicoUsd: bigint;
   readonly holdDefaultOutputTokens: number;
@@ -180,6 +182,7 @@ export function loadConfig(
     priceSyncIntervalMs:
       read.integer('PRICE_SYNC_INTERVAL_S', { fallback: 3600, min: 1, max: 86_400 }) * 1000,
     unpricedModels: read.choice('UNPRICED_MODELS', ['reject', 'allow'], 'reject'),
+    cheapestBy: read.choice('CHEAPEST_BY', ['total', 'output'], 'total'),
     unpricedHoldPicoUsd: read.usd('UNPRICED_HOLD_USD', '1.00'),
     holdUnknownPicoUsd: read.usd('HOLD_UNKNOWN_USD', '0.50'),
     holdDefaultOutputTokens: read.integer('HOLD_DEFAULT_OUTPUT_TOKENS', {
@@ -218,8 +221,7 @@ export function loadConfig(
       min: 1,
       max: 1_000_000,
     }),
-    jobMaxAgeMs:
-      read.integer('JOB_MAX_AGE_S', { fallback: 86_400, min: 1, max: 2_592_000 }) * 1000,
+    jobMaxAgeMs: read.integer('JOB_MAX_AGE_S', { fallback: 86_400, min: 1, max: 2_592_000 }) * 1000,
     shutdownDelayMs: read.integer('SHUTDOWN_DELAY_MS', { fallback: 0, min: 0, max: 600_000 }),
     shutdownGraceMs: read.integer('SHUTDOWN_GRACE_MS', {
       fallback: 25_000,

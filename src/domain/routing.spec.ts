@@ -146,7 +146,7 @@ describe('parseAskedModel', () => {
 });
 
 describe('routesFor, where the router may choose', () => {
-  it.each(['org/name', 'org/name:fastest', 'org/name:cheapest', 'org/name:preferred'])(
+  it.each(['org/name', 'org/name:fastest', 'org/name:preferred'])(
     'leaves %s to it as it was written where every live provider is priced',
     (text) => {
       const off = offer('down', { isLive: false, ...unpriced });
@@ -157,6 +157,16 @@ describe('routesFor, where the router may choose', () => {
       expect(left?.candidates.map(({ provider }) => provider)).toEqual(['a', 'b']);
     },
   );
+
+  it('leaves :cheapest to it only where it compares what we would', () => {
+    const by = (cheapestBy: 'total' | 'output') =>
+      resolve('org/name:cheapest', [offer('a')], {
+        ...reject,
+        policy: { ...reject.policy, cheapestBy },
+      });
+    expect(sent(by('output'))).toEqual(['org/name:cheapest', 'org/name:a']);
+    expect(sent(by('total'))).toEqual(['org/name:a']);
+  });
 
   it('falls back to each provider pinned, with the same candidates', () => {
     const routes = routesOf(resolve('org/name', [offer('a', { throughput: 1 }), offer('b')]));
@@ -189,8 +199,8 @@ describe('routesFor, where the router may choose', () => {
 
   it("tells it the account's own default, unless the caller wrote a suffix", () => {
     const of = (text: string): string | undefined =>
-      sent(resolve(text, [offer('a')], under({ default: 'cheapest' })))[0];
-    expect(of('org/name')).toBe('org/name:cheapest');
+      sent(resolve(text, [offer('a')], under({ default: 'preferred' })))[0];
+    expect(of('org/name')).toBe('org/name:preferred');
     expect(of('org/name:fastest')).toBe('org/name:fastest');
   });
 

@@ -321,6 +321,8 @@ function isLeftToRouter(
 ): entry is ModelOffers & { readonly router: RouterChoice } {
   const { account, first } = context;
   if (entry.router === null || first !== null) return false;
+  // What this request would cost is not what the router compares.
+  if (policy === 'cheapest' && context.policy.cheapestBy === 'total') return false;
   if (account !== null) {
     if (account.disabled.size > 0 || account.ownKeys.size > 0) return false;
     if (policy === 'preferred' && account.preferred.length > 0) return false;

@@ -5,7 +5,7 @@ import type { EventOutcome, Journal } from '../metering/journal.js';
 import { BoundedDecoder } from './bounded-decoder.js';
 import type { Call, Relayed, RoutedRequest, Served } from './call.js';
 import { AnswerReader, type AnswerReading, type EventKind } from './dialects/answer-reader.js';
-import { meterFor, type AnswerMeter, type MediaReading } from './media/answer-meter.js';
+import { meterFor, type AnswerMeter } from './media/answer-meter.js';
 import { insertCostIntoEvent } from './dialects/cost-insert.js';
 import { contiguousRuns, SseSplitter, type SseEvent } from './dialects/sse-splitter.js';
 import { conditionOfCall, outputTokensRead, rateCall } from './ending.js';
@@ -44,7 +44,6 @@ export class StreamRelay implements AnswerSink {
   private readonly reader: AnswerReader;
   /** Of an answer that is not made of text alone. */
   private readonly meter: AnswerMeter | null;
-  private metered: MediaReading | null = null;
   private readonly decoder: BoundedDecoder | null;
   private held: Buffer[] = [];
   private tail: Buffer = Buffer.alloc(0);
@@ -192,12 +191,11 @@ export class StreamRelay implements AnswerSink {
     return this.reader.reading().firstError === null ? otherwise : 'upstream_error';
   }
 
-  /** Everything that passed, once it is over. */
-  private read(): { readonly reading: AnswerReading; readonly report: MediaReport | null } {
+  /** What has passed says so much about what was used. */
+  private readSoFar(): { readonly reading: AnswerReading; readonly report: MediaReport | null } {
     const reading = this.reader.reading();
     if (this.meter === null) return { reading, report: null };
-    this.metered ??= this.meter.end();
-    const { report, reading: metered } = this.metered;
+    const { report, reading: metered } = this.meter.end();
     return { reading: { ...metered, firstError: reading.firstError }, report };
   }
 
@@ -245,7 +243,8 @@ export class StreamRelay implements AnswerSink {
     const isFinal =
       kind === 'usage_only' || kind === 'end' || (kind === 'usage' && this.reader.hasFinished);
     if (!this.routed.marks.includesCost || !isFinal) return null;
-    const rating = rateCall(this.call, this.routed, this.served, this.reader.reading());
+    const { reading, report } = this.readSoFar();
+    const rating = rateCall(this.call, this.routed, this.served, reading, report);
     if (rating.state !== 'settled') return null;
     return insertCostIntoEvent(event, {
       costUsd: formatUsd(rating.costPicoUsd),
@@ -288,7 +287,7 @@ export class StreamRelay implements AnswerSink {
 
   private async settleAndEnd(outcome: EventOutcome): Promise<void> {
     const { call, options } = this;
-    const { reading, report } = this.read();
+    const { reading, report } = this.readSoFar();
     const rating = rateCall(call, this.routed, this.served, reading, report);
     this.relayed = { outcome, outputTokens: outputTokensRead(reading) };
     const settled = await settleCall(

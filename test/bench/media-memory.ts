@@ -1,7 +1,7 @@
 /**
- * Memory of the built service while large media pass through it: an upload and a picture, each alone
- * and each once more, as `node dist/test/bench/media-memory.js [upload MB] [answer MB]`. Fails where an event is
- * not what the simulator billed.
+ * Memory of the built service while large media pass through it, one after the other and all of them
+ * twice: `node dist/test/bench/media-memory.js [upload MB] [answer MB]`. Fails where an event is not
+ * what the simulator billed.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
@@ -22,6 +22,7 @@ const SAMPLE_EVERY_MS = 5;
 const BOUNDARY = 'media-memory';
 const WARM_UPS = 5;
 const ROUNDS = 2;
+const SLOW_PIECE_MS = 5;
 
 /** Resident memory of the service around one piece of work. */
 export interface MemoryFigure {
@@ -61,6 +62,11 @@ export async function measureMediaMemory(
       figures.push(await watched(service, 'upload', uploadBytes, () => upload(stage, uploadBytes)));
       figures.push(
         await watched(service, 'picture', answerBytes, () => picture(stage, answerBytes)),
+      );
+      figures.push(
+        await watched(service, 'picture, read slowly', answerBytes, () =>
+          picture(stage, answerBytes, SLOW_PIECE_MS),
+        ),
       );
     }
     return figures;
@@ -153,12 +159,16 @@ async function upload({ service, simulator, token }: Stage, sizeBytes: number): 
 }
 
 /** A picture of so many bytes, read and thrown away. */
-async function picture({ service, simulator, token }: Stage, sizeBytes: number): Promise<void> {
+async function picture(
+  { service, simulator, token }: Stage,
+  sizeBytes: number,
+  pauseMs = 0,
+): Promise<void> {
   const request = httpRequest(`${service.url}/v1/images/generations`, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
   });
-  const answered = answerTo(request);
+  const answered = answerTo(request, pauseMs);
   request.end(
     JSON.stringify({ model: PER_IMAGE, prompt: `A toll gate [[sim bytes=${sizeBytes}]]` }),
   );
@@ -173,12 +183,18 @@ interface Answer {
   readonly sizeBytes: number;
 }
 
-function answerTo(request: ReturnType<typeof httpRequest>): Promise<Answer> {
+/** Reads an answer, with a pause after each piece of it. */
+function answerTo(request: ReturnType<typeof httpRequest>, pauseMs = 0): Promise<Answer> {
   return new Promise((resolve, reject) => {
     request.on('error', reject).on('response', (response: IncomingMessage) => {
       let sizeBytes = 0;
       response
-        .on('data', (chunk: Buffer) => (sizeBytes += chunk.length))
+        .on('data', (chunk: Buffer) => {
+          sizeBytes += chunk.length;
+          if (pauseMs === 0) return;
+          response.pause();
+          setTimeout(() => response.resume(), pauseMs);
+        })
         .on('error', reject)
         .on('end', () => {
           const requestId = String(response.headers['x-request-id']);
@@ -208,7 +224,7 @@ async function main(): Promise<void> {
   for (const figure of await measureMediaMemory(uploadMb * MB, answerMb * MB)) {
     const { name, sizeBytes, durationMs, beforeBytes, peakBytes } = figure;
     process.stdout.write(
-      `${name.padEnd(8)} ${megabytes(sizeBytes)} MB in ${durationMs} ms: ` +
+      `${name.padEnd(20)} ${megabytes(sizeBytes)} MB in ${durationMs} ms: ` +
         `resident before ${megabytes(beforeBytes)} MB, peak ${megabytes(peakBytes)} MB, ` +
         `more by ${megabytes(peakBytes - beforeBytes)} MB\n`,
     );

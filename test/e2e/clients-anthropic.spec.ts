@@ -90,21 +90,6 @@ describe('messages', () => {
     const { response } = await bearer.messages.create(ask('output=1')).withResponse();
     await bookedAs(service, response.headers.get('x-request-id'));
   });
-
-  it('keep the query string', async () => {
-    const response = await fetch(`${service.url}/v1/messages?beta=true`, {
-      method: 'POST',
-      headers: {
-        'x-api-key': service.token,
-        'anthropic-version': '2023-06-01',
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify(ask('output=2')),
-    });
-    expect(response.status).toBe(200);
-    await response.arrayBuffer();
-    await bookedAs(service, response.headers.get('x-request-id'));
-  });
 });
 
 describe('counting tokens', () => {

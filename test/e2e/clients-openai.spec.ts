@@ -221,6 +221,15 @@ describe('transcriptions', () => {
     expect(last).toBe('transcript.text.done');
     const { event } = await booked(streamed.response);
     expect(event).toMatchObject({ stream: true, units: { output: '40' } });
+    const costly = client.audio.transcriptions.create(
+      { ...(await body()), stream: true },
+      { headers: { 'x-tollgate-include-cost': 'true' } },
+    );
+    const shown = await costly.withResponse();
+    const usages: unknown[] = [];
+    for await (const part of shown.data) if ('usage' in part) usages.push(part.usage);
+    const { costUsd } = (await booked(shown.response)).event;
+    expect(usages).toEqual([expect.objectContaining({ cost: Number(costUsd) })]);
   });
 });
 

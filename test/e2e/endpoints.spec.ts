@@ -134,6 +134,15 @@ describe.each(ROUTES)('$path', (route) => {
     expect(told).toBe(route.maximum === null ? null : String(sent[route.maximum]));
   });
 
+  it('keeps the query string where it is the provider’s', async () => {
+    const response = await post({ ...route, path: `${route.path}?beta=true` });
+    expect(response.status).toBe(200);
+    await response.arrayBuffer();
+    await bookedAs(service, idOf(response));
+    const kept = route.path === '/v1/messages' ? '?beta=true' : '';
+    expect(wire.requests.at(-1)).toBe(`POST ${route.path}${kept}`);
+  });
+
   it('leaves a maximum of the caller as it is', async () => {
     if (route.maximum === null) return;
     const response = await post(route, { more: { [route.maximum]: 5 }, directives: 'output=50' });

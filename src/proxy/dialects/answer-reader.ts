@@ -290,6 +290,8 @@ export class AnswerReader {
       }
     } else if (type === 'message_delta' && isJsonObject(value['delta'])) {
       this.#hasFinished = typeof value['delta']['stop_reason'] === 'string';
+    } else if (type === 'transcript.text.done' || type === 'speech.audio.done') {
+      this.#hasFinished = true;
     }
   }
 

@@ -24,7 +24,7 @@ export interface MediaReading {
 export interface AnswerMeter {
   /** The next bytes, decoded where they are encoded. */
   push(chunk: Buffer): void;
-  /** Once, when the answer is over or broken off. Never throws. */
+  /** What has passed says so much: when it is over, broken off, or about to end. Never throws. */
   end(): MediaReading;
 }
 
@@ -162,7 +162,9 @@ class EventMeter implements AnswerMeter {
 
   end(): MediaReading {
     const { reader, book } = this;
-    if (this.images > 0) book.count('image', BigInt(this.images));
+    const counted = new FigureBook();
+    if (this.images > 0) counted.count('image', BigInt(this.images));
+    book.raise(counted);
     const reading = reader.reading();
     const hasContent = this.answer.status < 400 && (this.hasContent || reading.hasContent);
     return mediaReading({ ...reading, hasContent }, book, this.billableUnits, this.details);
