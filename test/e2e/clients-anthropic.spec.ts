@@ -3,6 +3,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CACHE_WRITES, EVERY_DIALECT } from '../../simulator/special-models.js';
 import { bookedAs, startSelling } from '../support/books.js';
+import { pennilessToken } from '../support/penniless.js';
 import { allEnded, type SimulatedService } from '../support/simulated.js';
 
 let service: SimulatedService;
@@ -126,22 +127,8 @@ describe('counting tokens', () => {
   }
 });
 
-/** A client of an organization on the free plan whose credit is used up. */
 async function penniless(): Promise<Anthropic> {
-  const slug = `poor-${Math.random().toString(36).slice(2, 8)}`;
-  await service.api('/organizations', {
-    method: 'POST',
-    body: { name: 'Poor', slug, plan: 'free' },
-  });
-  const { body } = await service.api<{ token: string }>(`/organizations/${slug}/tokens`, {
-    method: 'POST',
-    body: { name: 'poor' },
-  });
-  await service.database.query(
-    `UPDATE budgets SET credit = NULL WHERE subject_id = (SELECT id FROM accounts WHERE slug = $1)`,
-    [slug],
-  );
-  return clientWith({ apiKey: body.token });
+  return clientWith({ apiKey: await pennilessToken(service) });
 }
 
 describe('our errors', () => {

@@ -221,16 +221,28 @@ describe('transcriptions', () => {
     expect(last).toBe('transcript.text.done');
     const { event } = await booked(streamed.response);
     expect(event).toMatchObject({ stream: true, units: { output: '40' } });
-    const costly = client.audio.transcriptions.create(
-      { ...(await body()), stream: true },
-      { headers: { 'x-tollgate-include-cost': 'true' } },
-    );
-    const shown = await costly.withResponse();
-    const usages: unknown[] = [];
-    for await (const part of shown.data) if ('usage' in part) usages.push(part.usage);
-    const { costUsd } = (await booked(shown.response)).event;
-    expect(usages).toEqual([expect.objectContaining({ cost: Number(costUsd) })]);
   });
+
+  it.each([TRANSCRIPTION, TRANSCRIPTION_TOKENS])(
+    'show their cost at the end of a stream to a client that wants to see it: %s',
+    async (model) => {
+      const body = {
+        model,
+        file: await toFile(wavOf(2_000), 'two.wav'),
+        // Another length than the file's own: what counts is what the provider says.
+        prompt: '[[sim audio_ms=12345]]',
+        stream: true as const,
+      };
+      const headers = { 'x-tollgate-include-cost': 'true' };
+      const { data, response } = await client.audio.transcriptions
+        .create(body, { headers })
+        .withResponse();
+      const usages: unknown[] = [];
+      for await (const part of data) if ('usage' in part) usages.push(part.usage);
+      const { costUsd } = (await booked(response)).event;
+      expect(usages).toEqual([expect.objectContaining({ cost: Number(costUsd) })]);
+    },
+  );
 });
 
 describe('speech', () => {

@@ -1,9 +1,7 @@
 import fs from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { startSimulator } from '../../simulator/server.js';
 import { EVERY_DIALECT } from '../../simulator/special-models.js';
-import { unlistedOffers } from '../../simulator/unlisted-prices.js';
-import { ADMIN_TOKEN, startService } from '../support/service.js';
+import { ADMIN_TOKEN } from '../support/service.js';
 import {
   allEnded,
   ask,
@@ -17,7 +15,6 @@ import {
   callDirectly,
   endedEvent,
   expectBilled,
-  lineOf,
   owedTo,
   postPrice,
   syncCatalogues,
@@ -48,11 +45,11 @@ let answered = '';
 
 beforeAll(async () => {
   const write = fs.writeSync.bind(fs) as (...args: unknown[]) => number;
-  vi.spyOn(fs, 'writeSync').mockImplementation(((fd: number, data: unknown, ...rest: unknown[]) => {
+  vi.spyOn(fs, 'writeSync').mockImplementation((fd: number, data: unknown, ...rest: unknown[]) => {
     if (fd !== 1) return write(fd, data, ...rest);
     logged += String(data);
     return Buffer.byteLength(String(data));
-  }) as typeof fs.writeSync);
+  });
   service = await startSimulated({
     environment: { ALLOW_PRIVATE_UPSTREAMS: '127.0.0.1', LOG_LEVEL: 'trace' },
     simulator: { providerKeys: KEYS },
@@ -102,7 +99,6 @@ async function priceAsBilled(slug: string, host: string): Promise<void> {
     await postPrice(service, { ...key, unit: 'input', usdPerMillion: terms.inputUsdPerMillion });
     await postPrice(service, { ...key, unit: 'output', usdPerMillion: terms.outputUsdPerMillion });
   }
-  expect(unlistedOffers(service.simulator.catalogue).length).toBeGreaterThan(0);
 }
 
 /** A chat whose answer is kept for the search for keys. */
@@ -145,6 +141,23 @@ describe.each(PROVIDERS)('%s, called directly', (slug, host) => {
       expect((await owedTo(service, slug, slug)) - before).toBe(line.costPicoUsd);
     },
   );
+});
+
+it('an error after comments alone is not passed on: the provider’s other way is tried', async () => {
+  const model = await publicId('openrouter', idAt('openrouter'));
+  service.simulator.faults.add({
+    match: { provider: 'openrouter' },
+    times: 1,
+    directives: { faults: ['error-first-event'] },
+  });
+  const { response, text, id } = await asked(`${model}:openrouter`, 'output=4', { stream: true });
+  expect(response.status, text).toBe(200);
+  expect(response.headers.get('x-tollgate-attempts')).toBe('2');
+  expect(text).not.toContain('"error"');
+  expect(text).toContain(': OPENROUTER PROCESSING');
+  const event = await endedEvent(service, id);
+  expect(event).toMatchObject({ upstream: 'default', provider: 'openrouter', outputTokens: 4 });
+  await expectBilled(service, event);
 });
 
 describe('a field that the provider refuses', () => {
@@ -263,66 +276,4 @@ it('an address inside our own network is refused, unless the environment names i
     expect([baseUrl, status]).toEqual([baseUrl, 400]);
     expect(body.error.details.map(({ field }) => field)).toEqual(['baseUrl']);
   }
-});
-
-describe('a plain OpenAI-style server as the only upstream', () => {
-  it('lists its models, and serves them at the prices that were posted', async () => {
-    const simulator = await startSimulator({ cachedPrices: false });
-    const url = `${simulator.url}/_direct/openai-compatible`;
-    const plain = await startService({ UPSTREAM_BASE_URL: url, UPSTREAM_API_KEY: 'any' });
-    const own: SimulatedService = {
-      ...service,
-      ...plain,
-      simulator,
-      api: async (path, { method = 'GET', body, token = ADMIN_TOKEN } = {}) => {
-        const answer = await fetch(`${plain.url}/api${path}`, {
-          method,
-          headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        });
-        return { status: answer.status, body: (await answer.json()) as never };
-      },
-    };
-    try {
-      const model =
-        simulator.catalogue.offer(EVERY_DIALECT, 'openai-compatible')?.providerModelId ?? '';
-      const listed = (await (await fetch(`${plain.url}/v1/models`)).json()) as {
-        data: { id: string; providers: { provider: string }[] }[];
-      };
-      expect(listed.data.find(({ id }) => id === model)).toMatchObject({
-        providers: [{ provider: 'openai-compatible', status: 'live' }],
-      });
-      await own.api('/organizations', {
-        method: 'POST',
-        body: { name: 'A', slug: 'aa', plan: 'pro' },
-      });
-      const made = await own.api<{ token: string }>('/organizations/aa/tokens', {
-        method: 'POST',
-        body: { name: 'a' },
-      });
-      const caller = { url: plain.url, token: made.body.token };
-      const unpriced = await chat(caller, ask(model, 'output=3'));
-      expect(unpriced.status).toBe(400);
-      expect(await unpriced.json()).toMatchObject({ error: { details: { reason: 'unpriced' } } });
-      const terms = simulator.catalogue.offer(EVERY_DIALECT, 'openai-compatible')?.terms;
-      const key = { provider: 'openai-compatible', model };
-      const { inputUsdPerMillion = '', outputUsdPerMillion = '' } = terms ?? {};
-      await postPrice(own, { ...key, unit: 'input', usdPerMillion: inputUsdPerMillion });
-      await postPrice(own, { ...key, unit: 'output', usdPerMillion: outputUsdPerMillion });
-      for (const stream of [false, true]) {
-        const answer = await chat(caller, ask(model, 'output=9', { stream }));
-        expect(answer.status, await answer.text()).toBe(200);
-        const event = await endedEvent(own, answer.headers.get('x-request-id') ?? '');
-        expect(event).toMatchObject({ upstream: 'default', provider: 'openai-compatible', model });
-        await expectBilled(own, event);
-      }
-      expect(lineOf).toBeTypeOf('function');
-      expect(await owedTo(own, 'default', 'openai-compatible')).toBe(
-        simulator.books.totalPicoUsd(),
-      );
-    } finally {
-      await plain.close();
-      await simulator.close();
-    }
-  });
 });

@@ -4,6 +4,7 @@ import { ROUND_PRICES } from '../../simulator/special-models.js';
 import { EMBEDDINGS, IMAGE_TOKENS, PER_IMAGE, SPEECH } from '../../simulator/unlisted-models.js';
 import { startCountingProxy, type CountingProxy } from '../support/counting-proxy.js';
 import { bookedAs, startSelling } from '../support/books.js';
+import { pennilessToken } from '../support/penniless.js';
 import { allEnded, eventOf, type SimulatedService } from '../support/simulated.js';
 
 interface Route {
@@ -176,7 +177,7 @@ describe.each(ROUTES)('$path', (route) => {
 
   it('is 402 to an account of the free plan without credit, and asks nobody', async () => {
     const asked = wire.requests.length;
-    const poor = await post(route, { token: await poorToken() });
+    const poor = await post(route, { token: await pennilessToken(service) });
     expect(poor.status).toBe(402);
     expect(await errorOf(route, poor)).toMatchObject({
       code: 'credit_exhausted',
@@ -192,26 +193,6 @@ describe.each(ROUTES)('$path', (route) => {
     expect(await eventOf(service, idOf(response))).toMatchObject({ state: 'released' });
   });
 });
-
-let poor: string | null = null;
-
-async function poorToken(): Promise<string> {
-  if (poor !== null) return poor;
-  const slug = `poor-${Math.random().toString(36).slice(2, 8)}`;
-  const body = { name: 'Poor', slug, plan: 'free' };
-  await service.api('/organizations', { method: 'POST', body });
-  await service.database.query(
-    `UPDATE budgets SET credit = NULL WHERE subject_id = (SELECT id FROM accounts WHERE slug = $1)`,
-    [slug],
-  );
-  const path = `/organizations/${slug}/tokens`;
-  const created = await service.api<{ token: string }>(path, {
-    method: 'POST',
-    body: { name: 'poor' },
-  });
-  poor = created.body.token;
-  return poor;
-}
 
 describe('a stream that breaks', () => {
   it.each(STREAMING)('on $path ends in the error event of its clients', async (route) => {

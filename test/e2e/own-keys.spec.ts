@@ -18,8 +18,6 @@ const OURS = 'sk-of-the-operator-0123456789';
 const THEIRS = 'sk-of-the-organization-9876543210';
 /** What groq itself calls it. */
 const GROQS = 'every-dialect-versatile';
-/** Listed by the router for several providers. */
-const SHARED = 'meta-llama/Llama-3.3-70B-Instruct';
 
 let service: SimulatedService;
 let replica: TestService;
@@ -32,13 +30,14 @@ const knownProviders = KNOWN_PROVIDERS as Map<string, ProviderRoutes>;
 const knownCerebras = KNOWN_PROVIDERS.get('cerebras');
 
 beforeAll(async () => {
-  fixture = await startRouting({ groq: OURS, cerebras: THEIRS });
+  fixture = await startRouting({ groq: OURS, cerebras: THEIRS, openrouter: THEIRS });
   ({ service, replica, organization, decide, route, call } = fixture);
   // The operator never says a word about cerebras: here, where it is known to be is the simulator.
   if (knownCerebras === undefined) throw new Error('cerebras is not known');
   const baseUrl = `${service.simulator.url}/_direct/cerebras`;
   knownProviders.set('cerebras', { ...knownCerebras, baseUrl });
   await callDirectly(service, 'groq', { apiKey: OURS });
+  await callDirectly(service, 'openrouter', { apiKey: OURS });
   await syncCatalogues(service);
   const terms = service.simulator.catalogue.offer(EVERY_DIALECT, 'groq')?.terms;
   const { inputUsdPerMillion = '', outputUsdPerMillion = '' } = terms ?? {};
@@ -107,30 +106,26 @@ describe('a call under an organization’s own key', () => {
 
   it('is never repeated under a key of ours', async () => {
     const own = await organization();
-    await decide(own, 'groq', { apiKey: THEIRS });
-    service.simulator.providerKeys.set('groq', THEIRS);
-    await route(own, { default: 'preferred', preferred: ['groq'] });
-    // The router serves the model too, by groq and by others: with our key.
-    for (const model of [SHARED, `${SHARED}:groq`, GROQS]) {
-      service.simulator.faults.add({
-        match: { provider: 'groq' },
-        times: 1,
-        directives: { faults: ['503'] },
-      });
-      const answer = await call(own, model, { directives: 'tag=never' });
-      // By the router's name for it groq does not know the model at all.
-      expect([model, answer.status]).toEqual([model, model === GROQS ? 503 : 404]);
-      expect(await answer.event()).toMatchObject({
-        external: true,
-        state: 'released',
-        attempts: [{ provider: 'groq' }],
-      });
-      service.simulator.faults.clear();
+    await decide(own, 'openrouter', { apiKey: THEIRS });
+    await route(own, { default: 'preferred', preferred: ['openrouter'] });
+    // The router serves the model too, by openrouter and by many others: with our key.
+    for (const model of [EVERY_DIALECT, `${EVERY_DIALECT}:openrouter`]) {
+      for (const stream of [false, true]) {
+        service.simulator.faults.add({
+          match: { provider: 'openrouter' },
+          times: 1,
+          directives: { faults: ['503'] },
+        });
+        const answer = await call(own, model, { directives: 'tag=never', more: { stream } });
+        expect([model, answer.status, answer.provider]).toEqual([model, 503, 'openrouter']);
+        const event = await answer.event();
+        expect(event).toMatchObject({ external: true, upstream: 'openrouter', state: 'released' });
+        expect(event.attempts).toHaveLength(1);
+      }
     }
     const lines = service.simulator.books.tagged('never');
-    expect(lines.map(({ status, provider, billed }) => [status, provider, billed])).toEqual([
-      [503, 'groq', false],
-    ]);
+    expect(lines.filter(({ billed }) => billed)).toEqual([]);
+    expect((await call(own, EVERY_DIALECT)).status).toBe(200);
   });
 
   it('needs nothing of the operator: neither the provider nor the model has to be known here', async () => {

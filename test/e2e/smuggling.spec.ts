@@ -22,8 +22,6 @@ let simulator: Simulator;
 let wire: CountingProxy;
 let service: TestService;
 let token = '';
-/** How many calls were to be served so far. */
-let served = 0;
 
 beforeAll(async () => {
   simulator = await startSimulator({ apiKey: 'sim-key', cachedPrices: false });
@@ -32,25 +30,24 @@ beforeAll(async () => {
   token = (await new ApiClient(service.url).addOrganization('mine')).secret;
 });
 
-afterAll(async () => {
-  await service.close();
-  await wire.close();
-  await simulator.close();
-});
-
-/** Whatever was sent: nothing has left, nothing is recorded, and the next caller is served. */
+/** Whatever was sent: nothing has left, nothing is recorded, and the service is there. */
 afterEach(async () => {
   expect(wire.requests).toEqual([]);
   expect(simulator.books.since()).toEqual([]);
   expect(simulator.openRequests()).toBe(0);
-  expect(await service.database.query('SELECT id FROM open_events')).toEqual([]);
-  expect(await service.database.query('SELECT id FROM usage_events')).toHaveLength(served);
-  const next = await sent(requestOf('POST', '/v1/chat/completions', { body: CHAT }));
-  expect(next).toMatchObject({ status: 200, answers: 1 });
+  const recorded = 'SELECT id FROM open_events UNION ALL SELECT id FROM usage_events';
+  expect(await service.database.query(recorded)).toEqual([]);
+  expect(await sent(requestOf('GET', '/livez'))).toMatchObject({ status: 200, answers: 1 });
+});
+
+/** And it still serves after all of it. */
+afterAll(async () => {
+  const answer = await sent(requestOf('POST', '/v1/chat/completions', { body: CHAT }));
+  expect(answer).toMatchObject({ status: 200, answers: 1 });
   expect(wire.requests).toEqual(['POST /v1/chat/completions']);
-  wire.requests.length = 0;
-  simulator.books.reset();
-  served += 1;
+  await service.close();
+  await wire.close();
+  await simulator.close();
 });
 
 /** The bytes to the service, and what it says until it closes the connection. */

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TRANSCRIPTION } from '../../simulator/unlisted-models.js';
 import { bookedAs, startSelling } from '../support/books.js';
+import { pennilessToken } from '../support/penniless.js';
 import { allEnded, type SimulatedService } from '../support/simulated.js';
 import { wavOf } from '../support/wav.js';
 
@@ -49,9 +50,13 @@ interface CurlAnswer {
 }
 
 async function curl(...args: readonly string[]): Promise<CurlAnswer> {
+  return curlAs(service.token, ...args);
+}
+
+async function curlAs(token: string, ...args: readonly string[]): Promise<CurlAnswer> {
   const { stdout } = await run('curl', [
     ...['-s', '-S', '-i', '-m', '30'],
-    ...['-H', `Authorization: Bearer ${service.token}`],
+    ...['-H', `Authorization: Bearer ${token}`],
     ...args,
     `${service.url}/v1/audio/transcriptions`,
   ]);
@@ -182,6 +187,17 @@ describe('what is no form that everybody reads alike', () => {
     expect(answer.status).toBe(415);
     expect(errorIn(answer).code).toBe('unsupported_media_type');
     expect(errorIn(answer).message).toContain('multipart/form-data');
+  });
+
+  it('is 402 where there is no credit, and 401 where nobody is known', async () => {
+    const seq = service.simulator.books.seq;
+    const fields = form(`file=@${recording}`, `model=${TRANSCRIPTION}`);
+    const poor = await curlAs(await pennilessToken(service), ...fields);
+    expect(poor.status).toBe(402);
+    expect(errorIn(poor).code).toBe('credit_exhausted');
+    const stranger = await curlAs('tg_unknown', ...fields);
+    expect(stranger.status).toBe(401);
+    expect(service.simulator.books.seq).toBe(seq);
   });
 
   it('is 413 where it is too large, whether it says so first or not', async () => {

@@ -267,6 +267,7 @@ describe('what the own account has', () => {
       kind: 'token',
       token: expect.objectContaining({ id: made.body.id, organization: null }) as unknown,
       user: (await operator.get(`/api/users/${user.id}`)).body,
+      serverless: expect.objectContaining({ used: 0 }) as unknown,
     });
     expect((await own.patch(`/api/tokens/${made.body.id}`, { name: 'renamed' })).status).toBe(200);
     expect((await own.delete(`/api/tokens/${made.body.id}`)).status).toBe(204);
