@@ -1,13 +1,11 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Route } from '../catalog/catalog.js';
 import { isPaidPlan } from '../domain/allowance.js';
-import { TollgateError, type Refusal } from '../domain/errors.js';
-import type { RowsByUnit } from '../domain/pricing.js';
+import type { Refusal } from '../domain/errors.js';
 import { refOf, type EventOutcome } from '../metering/journal.js';
-import type { MaxOutputField } from './body/chat-request.js';
-import type { OpenedBody } from './body/request-body.js';
-import type { Call, Relayed, RoutedRequest, Served } from './call.js';
-import { clean, endingOf, NOTHING_READ } from './ending.js';
+import { AttemptNotes, type Answered, type AttemptPlan } from './attempt-notes.js';
+import type { Call, RoutedRequest } from './call.js';
+import { endingOf, NOTHING_READ } from './ending.js';
 import { readErrorText, ReplayedExchange } from './error-text.js';
 import {
   isAboutOurKey,
@@ -16,18 +14,16 @@ import {
   namesStreamOptions,
 } from './failover.js';
 import type { ForwarderParts } from './forwarder-parts.js';
+import { OutgoingRequest } from './outgoing-request.js';
 import type { JobShape } from './passthrough/job-shapes.js';
-import { passAddressOf } from './passthrough/pass-address.js';
 import { SubmitRelay } from './passthrough/submit-relay.js';
 import { PlainRelay } from './plain-relay.js';
 import * as refusals from './refusals.js';
-import { upstreamHeaders } from './request-headers.js';
 import {
   encodingOf,
   isEventStream,
   ownHeaders,
   passedHeaders,
-  providerRequestIdOf,
   STREAM_HEADERS,
 } from './response-headers.js';
 import {
@@ -40,29 +36,7 @@ import { ColdStartWait, MODEL_LOADING } from './serverless/cold-start-wait.js';
 import { isServerless } from './serverless/serverless-tier.service.js';
 import { NOT_RECORDED, settleCall } from './settlement.js';
 import { StreamRelay } from './stream-relay.js';
-import {
-  UpstreamExchange,
-  type AnswerHead,
-  type ExchangeStart,
-  type UpstreamFailure,
-} from './upstream-exchange.js';
-import type { Upstream } from './upstreams.js';
-
-interface AttemptPlan {
-  readonly route: Route;
-  readonly asksForUsage: boolean;
-  /** This very route was tried once on a connection that turned out to be dead. */
-  readonly isSecondTry: boolean;
-}
-
-/** An answer whose head is there, and the attempt that brought it. */
-interface Answered {
-  readonly plan: AttemptPlan;
-  readonly startedAtMs: number;
-  readonly exchange: UpstreamExchange;
-  readonly head: AnswerHead;
-  readonly served: Served;
-}
+import { UpstreamExchange, type ExchangeStart, type UpstreamFailure } from './upstream-exchange.js';
 
 /** What is to happen after an attempt. */
 type Next =
@@ -71,6 +45,8 @@ type Next =
 
 /** One admitted request on its way through its routes. */
 export class Forwarding {
+  private readonly notes: AttemptNotes;
+  private readonly outgoing: OutgoingRequest;
   private left: Route[];
   /** From the first answer that says that the model is being loaded. */
   private coldStart: ColdStartWait | null = null;
@@ -80,6 +56,8 @@ export class Forwarding {
     private readonly call: Call,
     private readonly routed: RoutedRequest,
   ) {
+    this.notes = new AttemptNotes(parts, call, routed);
+    this.outgoing = new OutgoingRequest(parts, call, routed);
     this.left = [...routed.routes];
   }
 
@@ -101,17 +79,7 @@ export class Forwarding {
   private nextPlan(): AttemptPlan {
     const route = this.left.shift();
     if (route === undefined) throw new Error('proxy: no route is left');
-    return { route, asksForUsage: this.mayAskForUsage(route), isSecondTry: false };
-  }
-
-  private mayAskForUsage({ behaviour }: Route): boolean {
-    const { endpoint, facts } = this.routed;
-    return (
-      endpoint.takesStreamOptions &&
-      facts.stream === true &&
-      facts.includeUsage !== true &&
-      behaviour.streamUsage === 'ask'
-    );
+    return { route, asksForUsage: this.outgoing.mayAskForUsage(route), isSecondTry: false };
   }
 
   private async attempt(plan: AttemptPlan): Promise<Next> {
@@ -124,66 +92,24 @@ export class Forwarding {
       if (refused !== null) return this.passOver(plan, refused);
     }
     if (call.isClientGone || call.isCut) return this.endUnanswered('aborted', null);
-    const start = await this.start(plan, exchange);
+    const start = await this.outgoing.start(plan, exchange);
     if (start.kind === 'failed') {
-      this.record(plan, startedAtMs, { status: null, error: start.failure, served: null });
+      this.notes.record(plan, startedAtMs, { status: null, error: start.failure, served: null });
       return this.afterFailure(plan, start) ?? this.endUnanswered(start.failure, plan.route);
     }
     const { head } = start;
-    const served = this.servedBy(plan.route, head);
+    const served = this.outgoing.servedBy(plan.route, head);
     const answered: Answered = { plan, startedAtMs, exchange, head, served };
     if (head.status < 500) this.coldStart?.end(true);
     if (served.provider === SERVERLESS_PROVIDER && !plan.route.isExternal)
       await this.parts.serverless.countChosen(call, this.routed.identity);
     if (isFailoverStatus(head.status) && !this.isLast(answered) && !call.hasLostClient()) {
-      this.recordAnswer(answered, `status ${head.status}`);
+      this.notes.recordAnswer(answered, `status ${head.status}`);
       exchange.abort();
       this.left = this.othersThan(plan.route.upstream, served.provider);
       return { kind: 'again', plan: this.nextPlan() };
     }
     return this.needsText(answered) ? this.readError(answered) : this.relay(answered);
-  }
-
-  private async start(plan: AttemptPlan, exchange: UpstreamExchange): Promise<ExchangeStart> {
-    const { call, routed } = this;
-    const { route } = plan;
-    const upstream = this.upstreamOf(route);
-    if (upstream === null) return GONE;
-    const { body, sizeBytes } = this.bodyFor(plan);
-    const headers = upstreamHeaders(call.request.headers, routed.secret, upstream);
-    // Who waits for a model waits here, where there is a bound and an order.
-    if (isServerless(route)) delete headers['x-wait-for-model'];
-    const { dispatcher, path } =
-      call.pass === null
-        ? {
-            dispatcher: upstream.dispatcher,
-            path: `${upstream.basePath}${route.path}${routed.endpoint.pathSuffix}${routed.query}`,
-          }
-        : passAddressOf(upstream, call.pass);
-    return exchange.start(dispatcher, {
-      method: 'POST',
-      path,
-      headers: { ...headers, 'content-length': String(sizeBytes) },
-      body,
-      headersTimeout: upstream.headersTimeoutMs,
-      bodyTimeout: upstream.idleTimeoutMs,
-    });
-  }
-
-  /** Null: it was taken away since the route was chosen, or its key cannot be opened. */
-  private upstreamOf({ upstream, isExternal }: Route): Upstream | null {
-    const { parts, call, routed } = this;
-    try {
-      return parts.upstreams.named(upstream, isExternal ? routed.identity.accountId : null);
-    } catch (error) {
-      if (!(error instanceof TollgateError)) throw error;
-      parts.metrics.alarms.inc({ kind: 'upstream_gone' });
-      parts.logger.error(
-        { err: error, requestId: call.id, upstream },
-        'an upstream cannot be used',
-      );
-      return null;
-    }
   }
 
   /** An error that may be about our key, about what we put into the body, or about a cold start. */
@@ -204,75 +130,6 @@ export class Forwarding {
   /** The routes left but for those to a provider that has just failed. */
   private othersThan(upstream: string, provider: string | null): Route[] {
     return this.left.filter((route) => route.upstream !== upstream || route.provider !== provider);
-  }
-
-  private recordAnswer({ plan, startedAtMs, head, served }: Answered, error: string | null): void {
-    this.record(plan, startedAtMs, { status: head.status, error, served });
-  }
-
-  /** Notes how an attempt went, on the call and in the metrics. */
-  private record(
-    { route }: AttemptPlan,
-    startedAtMs: number,
-    end: { readonly status: number | null; readonly error: string | null; served: Served | null },
-  ): void {
-    const { status, error, served } = end;
-    const provider = served === null ? route.provider : served.provider;
-    this.call.attempts.push({
-      upstream: route.upstream,
-      provider,
-      providerRequestId: clean(served?.providerRequestId ?? null),
-      status,
-      error: clean(error),
-      durationMs: Math.round(performance.now() - startedAtMs),
-    });
-    if (error !== null) this.noteFailure(route, provider, end);
-    this.parts.metrics.attempts.inc({
-      upstream: route.upstream,
-      provider: provider ?? 'unknown',
-      result: error === null && status !== null && status < 400 ? 'ok' : 'error',
-    });
-  }
-
-  /** What a failed attempt says about the provider; nothing, where it was ours or the caller's. */
-  private noteFailure(
-    { upstream, isExternal }: Route,
-    provider: string | null,
-    {
-      status,
-      error,
-      served,
-    }: { status: number | null; error: string | null; served: Served | null },
-  ): void {
-    const { call, parts, routed } = this;
-    if (call.hasLostClient() || call.isCut || error === MODEL_LOADING) return;
-    if (status !== null && !isFailoverStatus(status)) return;
-    parts.health.note(
-      { upstream, provider, model: routed.model, isExternal },
-      { kind: 'failed', retryAfterMs: retryAfterMs(served?.headers['retry-after']) },
-      new Date(),
-    );
-  }
-
-  /** How an answer that was relayed to its end speaks for its provider. */
-  private noteAnswer({ plan, startedAtMs, served }: Answered, relayed: Relayed): void {
-    const { call, parts, routed } = this;
-    if (call.hasLostClient() || call.isCut || served.status >= 400) return;
-    const called = {
-      upstream: plan.route.upstream,
-      provider: served.provider,
-      model: routed.model,
-      isExternal: plan.route.isExternal,
-    };
-    const { outcome, outputTokens } = relayed;
-    const firstByteMs = call.firstByteAtMs === null ? null : call.firstByteAtMs - startedAtMs;
-    parts.health.note(
-      called,
-      outcome === 'complete'
-        ? { kind: 'ok', firstByteMs, outputTokens, durationMs: performance.now() - startedAtMs }
-        : { kind: 'failed', retryAfterMs: null },
-      new Date(),
-    );
   }
 
   /** The next plan after a call without an answer, which is recorded; null when there is none. */
@@ -322,7 +179,7 @@ export class Forwarding {
     const body = await readErrorText(exchange);
     const text = body.toString('utf8');
     if (plan.asksForUsage && namesStreamOptions(head.status, text) && !this.call.hasLostClient()) {
-      this.recordAnswer(answered, 'stream_options refused');
+      this.notes.recordAnswer(answered, 'stream_options refused');
       this.parts.catalog.rememberNoStreamUsage(plan.route.upstream, served.provider);
       return { kind: 'again', plan: { ...plan, asksForUsage: false } };
     }
@@ -345,7 +202,7 @@ export class Forwarding {
   private async waitForModel(answered: Answered, coldStart: ColdStart): Promise<Next> {
     const { call, parts, routed } = this;
     const { plan, startedAtMs } = answered;
-    this.recordAnswer(answered, MODEL_LOADING);
+    this.notes.recordAnswer(answered, MODEL_LOADING);
     this.coldStart ??= new ColdStartWait(parts.waitingRoom, call, isPaidPlan(routed.identity.plan));
     this.coldStart.fold(call.attempts, startedAtMs);
     const end = await this.coldStart.next(`${plan.route.upstream} ${routed.model}`, coldStart);
@@ -357,7 +214,7 @@ export class Forwarding {
   private async endForOurKey(answered: Answered): Promise<Next> {
     const { call, parts } = this;
     const { plan, head } = answered;
-    this.recordAnswer(answered, 'our key was refused');
+    this.notes.recordAnswer(answered, 'our key was refused');
     parts.metrics.alarms.inc({ kind: 'upstream_key' });
     parts.logger.error(
       { requestId: call.id, upstream: plan.route.upstream, status: head.status },
@@ -386,7 +243,7 @@ export class Forwarding {
   private async relay(answered: Answered): Promise<Next> {
     const { head } = answered;
     const isLast = this.isLast(answered);
-    this.recordAnswer(answered, head.status >= 400 ? `status ${head.status}` : null);
+    this.notes.recordAnswer(answered, head.status >= 400 ? `status ${head.status}` : null);
     const own = this.answerHeaders(answered);
     if (head.status === 503) await this.parts.beforeUnavailable(this.call, this.routed);
     const job = this.call.pass?.route.role === 'submit' ? this.call.pass.route.job : null;
@@ -423,11 +280,11 @@ export class Forwarding {
       },
     });
     if ((await relay.run()) === 'done') {
-      this.noteAnswer(answered, relay.relayed);
+      this.notes.noteAnswer(answered, relay.relayed);
       return { kind: 'ended', refusal: null };
     }
-    this.noteFailure(plan.route, served.provider, { status: null, error: null, served });
-    markFailed(call, relay.firstError ?? 'broken before the first event');
+    this.notes.noteFailure(plan.route, served.provider, { status: null, error: null, served });
+    this.notes.markFailed(relay.firstError ?? 'broken before the first event');
     if (call.isClientGone) return this.endUnanswered('aborted', plan.route);
     this.left = this.othersThan(plan.route.upstream, served.provider);
     return { kind: 'again', plan: this.nextPlan() };
@@ -465,7 +322,7 @@ export class Forwarding {
       case 'refused':
         return { kind: 'ended', refusal: result.refusal };
       case 'broken':
-        markFailed(call, result.failure);
+        this.notes.markFailed(result.failure);
         return { kind: 'ended', refusal: refusals.failureRefusal(result.failure) };
     }
   }
@@ -492,12 +349,12 @@ export class Forwarding {
     const result = await relay.run();
     switch (result.kind) {
       case 'done':
-        this.noteAnswer(answered, relay.relayed);
+        this.notes.noteAnswer(answered, relay.relayed);
         return { kind: 'ended', refusal: null };
       case 'withheld':
         return { kind: 'ended', refusal: NOT_RECORDED };
       case 'broken':
-        markFailed(call, result.failure);
+        this.notes.markFailed(result.failure);
         return { kind: 'ended', refusal: refusals.failureRefusal(result.failure) };
     }
   }
@@ -512,71 +369,9 @@ export class Forwarding {
     headers['x-tollgate-attempts'] = String(call.attempts.length);
     const written = call.event?.maxOutputTokensWritten ?? null;
     if (written !== null) headers['x-tollgate-max-tokens'] = String(written);
-    const dropped = this.droppedFor(plan.route);
+    const dropped = this.outgoing.droppedFor(plan.route);
     if (dropped.length > 0) headers['x-tollgate-dropped'] = dropped.join(', ');
     return headers;
-  }
-
-  /** Who answered: the router says so; an answer of a pinned route without a name is the pinned one's. */
-  private servedBy(route: Route, head: AnswerHead): Served {
-    const named = head.headers['x-inference-provider'];
-    const provider =
-      typeof named === 'string' && /^[a-z0-9-]{2,40}$/.test(named) ? named : route.provider;
-    return {
-      route,
-      provider,
-      providerRequestId: providerRequestIdOf(head.headers),
-      status: head.status,
-      headers: head.headers,
-      rowsFor: (condition) => this.rowsInForce(route, provider, condition),
-    };
-  }
-
-  private rowsInForce(
-    { upstream }: Route,
-    provider: string | null,
-    condition: string | null,
-  ): RowsByUnit {
-    const { event } = this.call;
-    if (provider === null || event === null) return NO_ROWS;
-    return this.parts.catalog.pricesInForce(upstream, provider, {
-      model: this.routed.model,
-      condition,
-      at: event.admittedAt,
-    });
-  }
-
-  /** Fields of the body that the provider rejects, where it is we who chose the provider. */
-  private droppedFor({ behaviour }: Route): readonly string[] {
-    const { facts, routes } = this.routed;
-    if (behaviour.rejects.length === 0) return NOTHING_DROPPED;
-    const isChosenByUs = facts.model?.endsWith(`:${routes[0]?.provider ?? ''}`) !== true;
-    if (!isChosenByUs) return NOTHING_DROPPED;
-    return behaviour.rejects.filter((field) =>
-      facts.layout.members.some(({ name }) => name === field),
-    );
-  }
-
-  private bodyFor({ route, asksForUsage }: AttemptPlan): OpenedBody {
-    const { body, facts } = this.routed;
-    const written = this.call.event?.maxOutputTokensWritten ?? null;
-    const drop = this.droppedFor(route);
-    return body.open({
-      // A path that names the model may have a body that names none.
-      ...(route.modelSent === (facts.model ?? '') ? {} : { model: route.modelSent }),
-      ...(written === null
-        ? {}
-        : { maxOutput: { field: this.maxOutputFieldOf(route), value: written } }),
-      ...(asksForUsage ? { includeUsage: true as const } : {}),
-      ...(drop.length === 0 ? {} : { drop }),
-    });
-  }
-
-  private maxOutputFieldOf({ behaviour }: Route): MaxOutputField {
-    const { output } = this.routed.endpoint;
-    return output.kind === 'written' && output.field !== 'provider'
-      ? output.field
-      : (behaviour.maxOutputField as MaxOutputField);
   }
 
   /** When the client leaves: read on until the usage is known, or stop where that stops the bill. */
@@ -601,28 +396,4 @@ export class Forwarding {
       metrics.drains.set(calls.drainCount);
     };
   }
-}
-
-/** There is nobody to call. */
-const GONE: ExchangeStart = {
-  kind: 'failed',
-  failure: 'unreachable',
-  isReusedConnection: false,
-  message: 'the upstream is no longer configured',
-};
-const NOTHING_DROPPED: readonly string[] = [];
-const NO_ROWS: RowsByUnit = new Map();
-
-/** `Retry-After` as seconds or a date; null: not given, or not understood. */
-function retryAfterMs(header: string | undefined): number | null {
-  if (header === undefined) return null;
-  const atMs = /^\d{1,7}$/.test(header) ? null : Date.parse(header);
-  if (atMs === null) return Number(header) * 1000;
-  return Number.isNaN(atMs) ? null : Math.max(0, atMs - Date.now());
-}
-
-/** The answer had begun well: its attempt was recorded before it broke. */
-function markFailed(call: Call, error: string): void {
-  const last = call.attempts.pop();
-  if (last !== undefined) call.attempts.push({ ...last, error: clean(error) });
 }
