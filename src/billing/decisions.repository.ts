@@ -22,6 +22,7 @@ export interface DecidableEvent {
   readonly admittedAt: Date;
   readonly settledAt: Date;
   readonly holdPicoUsd: bigint;
+  readonly task: string;
   readonly outcome: EventOutcome;
   readonly servedAt: Date | null;
   readonly providerModelId: string | null;
@@ -52,7 +53,7 @@ const msOf = (name: string): string => `(extract(epoch FROM ${name}) * 1000)::bi
 
 const FIND = `
 SELECT id::text, state, account_id::text AS "accountId", member_id::text AS "memberId", token_id::text AS "tokenId", upstream, provider,
-  model, period::text AS period, ${msOf('admitted_at')} AS "admittedMs", ${msOf('settled_at')} AS "settledMs", hold_pico_usd AS "holdPicoUsd",
+  model, period::text AS period, ${msOf('admitted_at')} AS "admittedMs", ${msOf('settled_at')} AS "settledMs", hold_pico_usd AS "holdPicoUsd", task,
   outcome, ${msOf('served_at')} AS "servedMs", provider_model_id AS "providerModelId", provider_request_id AS "providerRequestId",
   status::int AS status, units, reasoning_tokens AS "reasoningTokens", usage_source AS "usageSource",
   provider_reported_pico_usd AS "providerReportedPicoUsd", first_byte_ms AS "firstByteMs", duration_ms AS "durationMs", attempts,

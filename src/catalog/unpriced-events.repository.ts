@@ -18,6 +18,8 @@ export interface UnpricedEvent {
   readonly admittedAt: Date;
   readonly settledAt: Date;
   readonly holdPicoUsd: bigint;
+  /** As it is stored: a task of `domain/tasks.ts`. */
+  readonly task: string;
   readonly outcome: EventOutcome;
   readonly servedAt: Date | null;
   readonly providerModelId: string | null;
@@ -54,6 +56,7 @@ interface EventRecord {
   readonly admitted_at: Date;
   readonly settled_at: Date;
   readonly hold_pico_usd: bigint;
+  readonly task: string;
   readonly outcome: EventOutcome;
   readonly served_at: Date | null;
   readonly provider_model_id: string | null;
@@ -82,7 +85,7 @@ export class UnpricedEventsRepository {
   ): Promise<readonly UnpricedEvent[]> {
     const records = await this.database.prisma.$queryRawUnsafe<EventRecord[]>(
       `SELECT id::text, account_id::text, member_id::text, token_id::text, upstream, provider, model, period::text,
-         admitted_at, settled_at, hold_pico_usd, outcome, served_at, provider_model_id, provider_request_id, status,
+         admitted_at, settled_at, hold_pico_usd, task, outcome, served_at, provider_model_id, provider_request_id, status,
          units, reasoning_tokens, usage_source, provider_reported_pico_usd, first_byte_ms, duration_ms, attempts, raw_usage, is_withheld
        FROM usage_events
        WHERE state = 'unpriced' AND id > $1::uuid AND provider IS NOT NULL AND units IS NOT NULL AND NOT is_external
@@ -129,6 +132,7 @@ function eventOf(record: EventRecord): UnpricedEvent {
     admittedAt: record.admitted_at,
     settledAt: record.settled_at,
     holdPicoUsd: record.hold_pico_usd,
+    task: record.task,
     outcome: record.outcome,
     servedAt: record.served_at,
     providerModelId: record.provider_model_id,

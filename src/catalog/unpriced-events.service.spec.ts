@@ -20,6 +20,7 @@ function waiting(units: Record<string, string>, more: Partial<UnpricedEvent> = {
     admittedAt: ADMITTED,
     settledAt: ADMITTED,
     holdPicoUsd: 1_000_000n,
+    task: 'image',
     outcome: 'complete',
     servedAt: ADMITTED,
     providerModelId: null,
@@ -56,6 +57,16 @@ function prices(picoUsd: Partial<Record<Unit, bigint>>): ImportedPrice[] {
     return { row, importedAt: new Date(ADMITTED.getTime() + 60_000) };
   });
 }
+
+it('keeps text waiting while any unit that was used has no row', () => {
+  const text = waiting({ input: '10', audio_ms: '5' }, { task: 'chat' });
+  expect(endingFor(text, prices({ input: 2n }))).toBeNull();
+  expect(endingFor(text, prices({ input: 2n, output: 3n }))).toBeNull();
+  expect(endingFor(text, prices({ input: 2n, audio_ms: 7n }))).toMatchObject({
+    state: 'settled',
+    ratedCostPicoUsd: 55n,
+  });
+});
 
 const PICTURE = { image: '2', pixel: '2000000', request: '1' };
 

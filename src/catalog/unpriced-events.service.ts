@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { estimateUsage } from '../domain/estimate.js';
 import { quantitiesInRows } from '../domain/media-rating.js';
 import { priceUsage, rowsInForce, type PricedUsage, type RowsByUnit } from '../domain/pricing.js';
+import { isTextTask } from '../domain/tasks.js';
 import { isUnit, type Unit } from '../domain/units.js';
 import { QUANTITY_MAX, type Quantities } from '../domain/usage.js';
 import { LOGGER } from '../http/http.module.js';
@@ -122,8 +123,9 @@ function isNews(
 }
 
 /**
- * What of the stored units the rows are in. Null when they are in none of them, or when the units
- * cannot be read: a person has to look.
+ * What of the stored units is to be priced. Of text that is all of them: a unit that was used and has
+ * no row keeps it waiting. Of media it is what the rows are in, since everything that was known was
+ * stored. Null when that is nothing, or when the units cannot be read: a person has to look.
  */
 function quantitiesOf(event: UnpricedEvent, rows: RowsByUnit): Quantities | null {
   const quantities: Partial<Record<Unit, bigint>> = {};
@@ -131,7 +133,7 @@ function quantitiesOf(event: UnpricedEvent, rows: RowsByUnit): Quantities | null
     if (!isUnit(unit) || !/^\d{1,19}$/.test(text)) return null;
     quantities[unit] = BigInt(text);
   }
-  const within = quantitiesInRows(quantities, rows);
+  const within = isTextTask(event.task) ? quantities : quantitiesInRows(quantities, rows);
   if (within === null || event.usageSource !== 'estimated') return within;
   const { input, output } = within;
   // Of a recording or a picture it is the length or the size that nobody stated: it stays.

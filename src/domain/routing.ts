@@ -16,7 +16,7 @@ import {
   type Policy,
   type TokenEstimate,
 } from './routing-order.js';
-import type { Task } from './tasks.js';
+import { isTextTask, type Task } from './tasks.js';
 import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, type Unit } from './units.js';
 
 export type { AccountRouting, Candidate, ProviderBehaviour } from './routing-offers.js';
@@ -215,12 +215,6 @@ export function unknownModel(asked: AskedModel, closest: readonly string[]): Not
 }
 
 const TOKEN_UNITS: ReadonlySet<Unit> = new Set<Unit>([...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS]);
-const TEXT_TASKS: ReadonlySet<Task> = new Set<Task>([
-  'chat',
-  'completion',
-  'responses',
-  'messages',
-]);
 const NO_ORDER: readonly string[] = [];
 
 /**
@@ -230,7 +224,7 @@ const NO_ORDER: readonly string[] = [];
  */
 export function isPriced(rows: RowsByUnit, task: Task): boolean {
   if (rows.size === 0) return false;
-  if (!TEXT_TASKS.has(task)) return true;
+  if (!isTextTask(task)) return true;
   if (rows.has('input') && rows.has('output')) return true;
   for (const unit of rows.keys()) if (TOKEN_UNITS.has(unit)) return false;
   return true;

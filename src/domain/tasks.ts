@@ -14,3 +14,15 @@ export const TASKS = [
 ] as const;
 
 export type Task = (typeof TASKS)[number];
+
+const TEXT_TASKS: ReadonlySet<string> = new Set<Task>([
+  'chat',
+  'completion',
+  'responses',
+  'messages',
+]);
+
+/** Whether it is made of text in and text out: both are used, and both must have a price. */
+export function isTextTask(task: string): boolean {
+  return TEXT_TASKS.has(task);
+}
