@@ -1,3 +1,4 @@
+import { groupBy } from '../domain/group.js';
 import type { UnitPrice } from '../domain/money.js';
 import { ANY_MODEL, isInForce, type PriceRow } from '../domain/pricing.js';
 import type { Unit } from '../domain/units.js';
@@ -321,20 +322,6 @@ function lastOf(rows: readonly PriceRow[]): PriceRow | null {
 
 function later(one: Date, other: Date): Date {
   return one.getTime() > other.getTime() ? one : other;
-}
-
-function groupBy<Item>(
-  items: readonly Item[],
-  keyOf: (item: Item) => string,
-): ReadonlyMap<string, readonly Item[]> {
-  const groups = new Map<string, Item[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }
 
 /** Neither a provider nor a model id has a space in it. */

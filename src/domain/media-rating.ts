@@ -9,7 +9,7 @@ import type { PicoUsd } from './money.js';
 import { priceUsage, type RowsByUnit } from './pricing.js';
 import type { Rating } from './rating.js';
 import type { Task } from './tasks.js';
-import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, UNITS, type Unit } from './units.js';
+import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, TOKEN_UNITS, UNITS, type Unit } from './units.js';
 import { inputTokensOf, outputTokensOf, type Quantities, type ReportedUsage } from './usage.js';
 
 /** Parts of the token totals that some prices tell apart; null: the answer did not. */
@@ -57,7 +57,6 @@ export interface MediaFacts {
   readonly rows: RowsByUnit;
 }
 
-const TOKEN_UNITS: ReadonlySet<Unit> = new Set<Unit>([...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS]);
 const OTHER_UNITS: readonly Unit[] = UNITS.filter((unit) => !TOKEN_UNITS.has(unit));
 
 /** Base units in one billable unit of a price in this unit. A character price has no agreed one. */

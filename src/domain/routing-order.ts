@@ -1,3 +1,4 @@
+import { groupBy } from './group.js';
 import type { UnitPrice } from './money.js';
 import type { HealthView, Offer } from './routing-offers.js';
 
@@ -121,13 +122,7 @@ function groupsOf(
   rules: OrderRules,
   health: HealthView,
 ): ProviderGroup[] {
-  const byProvider = new Map<string, Offer[]>();
-  for (const offer of offers) {
-    const group = byProvider.get(offer.provider);
-    if (group === undefined) byProvider.set(offer.provider, [offer]);
-    else group.push(offer);
-  }
-  return [...byProvider].map(([provider, unsorted]) => {
+  return [...groupBy(offers, ({ provider }) => provider)].map(([provider, unsorted]) => {
     const sorted = directFirst(unsorted);
     // What it is compared by is the way that would be taken.
     const taken = healthyFirst(sorted, health)[0];

@@ -17,7 +17,7 @@ import {
   type TokenEstimate,
 } from './routing-order.js';
 import { isTextTask, type Task } from './tasks.js';
-import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, type Unit } from './units.js';
+import { TOKEN_UNITS, type Unit } from './units.js';
 
 export type { AccountRouting, Candidate, ProviderBehaviour } from './routing-offers.js';
 
@@ -214,7 +214,6 @@ export function unknownModel(asked: AskedModel, closest: readonly string[]): Not
   };
 }
 
-const TOKEN_UNITS: ReadonlySet<Unit> = new Set<Unit>([...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS]);
 const NO_ORDER: readonly string[] = [];
 
 /**

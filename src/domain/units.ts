@@ -48,6 +48,12 @@ export const OUTPUT_TOKEN_UNITS = [
   'image_output',
 ] as const satisfies readonly Unit[];
 
+/** Every unit that is counted in tokens. */
+export const TOKEN_UNITS: ReadonlySet<Unit> = new Set<Unit>([
+  ...INPUT_TOKEN_UNITS,
+  ...OUTPUT_TOKEN_UNITS,
+]);
+
 /**
  * What a unit without a price row of its own is priced as (the event is then marked
  * `priceAssumed`). Units that are not listed have no parent: without a row they are unpriced.

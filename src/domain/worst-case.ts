@@ -1,5 +1,5 @@
 import { type PicoUsd, type UnitPrice } from './money.js';
-import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, type Unit } from './units.js';
+import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, TOKEN_UNITS, type Unit } from './units.js';
 import { type Quantities } from './usage.js';
 
 /**
@@ -202,8 +202,6 @@ export function outputCost(curve: HoldCurve, tokens: number): PicoUsd {
 }
 
 const FREE: UnitPrice = { picoUsd: 0n, perUnits: 1n };
-
-const TOKEN_UNITS: ReadonlySet<Unit> = new Set<Unit>([...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS]);
 
 function lineOf(
   input: WorstCaseInput,

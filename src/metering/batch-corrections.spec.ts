@@ -100,8 +100,10 @@ class Life {
     const cost = this.charged.get(id)!;
     this.charged.delete(id);
     const taken = { from: 'settled', isWithheld: true, chargedBeforePicoUsd: cost } as const;
-    this.books.commit([settlement(id, settled(cost), taken)]);
-    this.total -= cost;
+    const { ended } = this.books.commit([settlement(id, settled(cost), taken)]);
+    const back = cost < this.total ? cost : this.total;
+    expect(ended[0]).toMatchObject({ costPicoUsd: cost - back, absorbedPicoUsd: back });
+    this.total -= back;
   }
 
   private correct(size: bigint): void {
@@ -191,5 +193,19 @@ describe('corrections while requests are under way', () => {
     books.commit([settlement('r', settled(150n), taken)]);
     books.check();
     expect(owedIn(books.account, NOVEMBER)).toBe(0n);
+  });
+  it('that gave back what a withheld request cost leave nothing to give back for it', () => {
+    const row = account({ isPayAsYouGo: false, heldPicoUsd: 0n, credit: entitled(200n) });
+    const books = new BatchBooks(row, token());
+    books.commit([], [request('r', 5n)]);
+    books.commit([settlement('r', settled(5n), { holdPicoUsd: 5n })]);
+    books.correct(195n, NOVEMBER, OCTOBER_BOOKS);
+    books.correct(-198n, NOVEMBER, OCTOBER_BOOKS);
+    const taken = { from: 'settled', isWithheld: true, chargedBeforePicoUsd: 5n } as const;
+    const { ended } = books.commit([settlement('r', settled(5n), taken)]);
+    books.check();
+    expect(ended).toMatchObject([{ costPicoUsd: 3n, creditPicoUsd: 3n, absorbedPicoUsd: 2n }]);
+    expect(burnedIn(books.account.credit, NOVEMBER)).toBe(0n);
+    expect(books.rows.get('token')).toMatchObject({ usedPicoUsd: 3n });
   });
 });

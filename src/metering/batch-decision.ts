@@ -259,7 +259,8 @@ function charge(settlement: Settlement, holdPicoUsd: PicoUsd, book: BatchBook): 
 
 /**
  * Takes back a charge that had committed before the caller was told 503: pay-as-you-go first, then
- * the credit burned last, so that the credit used is again min(usable, cost).
+ * the credit burned last, so that the credit used is again min(usable, cost). What a correction gave
+ * back meanwhile is not given back once more: that much stays the cost of the event.
  */
 function takeBack(settlement: Settlement, book: BatchBook): EndedEvent {
   const { event, ending, chargedBeforePicoUsd } = settlement;
@@ -272,10 +273,9 @@ function takeBack(settlement: Settlement, book: BatchBook): EndedEvent {
     row.credit.grants,
     period,
   );
-  if (restPicoUsd > 0n)
-    throw new Error(`journal: event ${event.id} was charged more than is known`);
+  const takenPicoUsd = chargedBeforePicoUsd - restPicoUsd;
   if (burns.length > 0) book.set({ ...row, credit: { ...row.credit, grants } });
-  spendInScope(book, event, 0n, -fromOwed, -chargedBeforePicoUsd);
+  spendInScope(book, event, 0n, -fromOwed, -takenPicoUsd);
   if (burns.length > 0) book.coverOwed(accountId);
   const payable = providerPayable(upstreamOf(event, ending), ending.provider);
   const back = (credit: string, amount: PicoUsd, part: GrantPart | null): string[] =>
@@ -294,14 +294,14 @@ function takeBack(settlement: Settlement, book: BatchBook): EndedEvent {
         ];
   return {
     settlement,
-    costPicoUsd: 0n,
-    creditPicoUsd: 0n,
-    absorbedPicoUsd: ratedOf(settlement),
+    costPicoUsd: restPicoUsd,
+    creditPicoUsd: restPicoUsd,
+    absorbedPicoUsd: ratedOf(settlement) - restPicoUsd,
     isOverrun: false,
     transferIds: [
       ...back(unbilled(accountId, period), fromOwed, null),
       ...burns.flatMap((part) => back(creditAccountOf(accountId, part), part.amountPicoUsd, part)),
-      ...postAbsorbed(book, event, payable, chargedBeforePicoUsd),
+      ...postAbsorbed(book, event, payable, takenPicoUsd),
     ],
   };
 }

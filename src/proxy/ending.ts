@@ -6,14 +6,13 @@ import { type PicoUsd, PICO_USD_PER_USD } from '../domain/money.js';
 import { rateAnswer, type Rating } from '../domain/rating.js';
 import type { Ending, EventOutcome } from '../metering/journal.js';
 import type { Task } from '../domain/tasks.js';
-import { INPUT_TOKEN_UNITS, OUTPUT_TOKEN_UNITS, type Unit } from '../domain/units.js';
+import { TOKEN_UNITS } from '../domain/units.js';
 import type { Call, RoutedRequest, Served } from './call.js';
 import type { AnswerReading } from './dialects/answer-reader.js';
 import { assumedPixelsOf, meterFor } from './media/answer-meter.js';
 
 const TEXT_MAX = 256;
 const RAW_USAGE_MAX = 2048;
-const TOKEN_UNITS: ReadonlySet<Unit> = new Set<Unit>([...INPUT_TOKEN_UNITS, ...OUTPUT_TOKEN_UNITS]);
 
 /** Nothing was read: no usage, no content. */
 export const NOTHING_READ: AnswerReading = {

@@ -36,6 +36,7 @@ import { ColdStartWait, MODEL_LOADING } from './serverless/cold-start-wait.js';
 import { isServerless } from './serverless/serverless-tier.service.js';
 import { NOT_RECORDED, settleCall } from './settlement.js';
 import { StreamRelay } from './stream-relay.js';
+import { within } from './within.js';
 import { UpstreamExchange, type ExchangeStart, type UpstreamFailure } from './upstream-exchange.js';
 
 /** What is to happen after an attempt. */
@@ -166,10 +167,7 @@ export class Forwarding {
       provider: route?.provider ?? null,
     });
     // The client learns of the failure when its hold is gone, so that a repetition fits again.
-    await Promise.race([
-      ticket.receipt,
-      new Promise((wake) => setTimeout(wake, this.parts.config.settleWaitMaxMs).unref()),
-    ]);
+    await within(ticket.receipt, this.parts.config.settleWaitMaxMs);
     return { kind: 'ended', refusal: call.isClientGone ? null : refusals.failureRefusal(failure) };
   }
 

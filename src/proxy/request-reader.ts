@@ -17,7 +17,7 @@ import type { Call, RoutedRequest } from './call.js';
 import { readBody } from './read-body.js';
 import * as refusals from './refusals.js';
 import type { RequestMarks } from './request-headers.js';
-import type { Task } from '../domain/tasks.js';
+import { isTextTask } from '../domain/tasks.js';
 
 /** Who asks, and what he says about his request beside its body. */
 export interface Asker {
@@ -25,15 +25,6 @@ export interface Asker {
   readonly secret: string;
   readonly marks: RequestMarks;
 }
-
-/** In whose bodies a name that lies deeper is the caller's own text. */
-const TEXT_TASKS: ReadonlySet<Task> = new Set<Task>([
-  'chat',
-  'completion',
-  'responses',
-  'messages',
-  'embedding',
-]);
 
 /** Step 3: reads the body, checks what we read of it, and finds who may serve it. */
 export class RequestReader {
@@ -176,7 +167,9 @@ function askOf(
 
 /** A result that is sent elsewhere has no price here. */
 function webhookOf({ task }: MatchedRoute, body: Buffer): Refusal | null {
-  const field = webhookFieldOf(body, !TEXT_TASKS.has(task));
+  // In the body of a text a name that lies deeper is the caller's own.
+  const isText = isTextTask(task) || task === 'embedding';
+  const field = webhookFieldOf(body, !isText);
   return field === null
     ? null
     : refusal('invalid_request', webhookProblem(field), { param: field });

@@ -4,6 +4,7 @@ import { refOf, type EventOutcome, type Journal, type Receipt } from '../meterin
 import type { Call, Served } from './call.js';
 import type { AnswerReading } from './dialects/answer-reader.js';
 import { endingOf } from './ending.js';
+import { within } from './within.js';
 
 /** How a settlement went that a client waits for. */
 export type Settled =
@@ -31,21 +32,14 @@ export async function settleCall(
     refOf(event),
     endingOf(call, end.served, end.reading, end.rating, end.outcome, end.condition),
   );
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<Settled>((resolve) => {
-    timer = setTimeout(() => {
-      resolve({
-        kind: 'timed_out',
-        withhold: () => {
-          ticket.withhold();
-        },
-      });
-    }, waitMaxMs);
-  });
-  const committed = ticket.receipt.then((receipt): Settled => ({ kind: 'committed', receipt }));
-  const settled = await Promise.race([committed, timeout]);
-  clearTimeout(timer);
-  return settled;
+  const receipt = await within(ticket.receipt, waitMaxMs);
+  if (receipt !== 'timed_out') return { kind: 'committed', receipt };
+  return {
+    kind: 'timed_out',
+    withhold: () => {
+      ticket.withhold();
+    },
+  };
 }
 
 /** The answer is ready but cannot be recorded: repeating it would be charged once more. */

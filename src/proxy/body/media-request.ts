@@ -143,7 +143,15 @@ class MediaFieldReader {
   }
 
   private add(name: string, path: string, start: number, end: number): void {
-    this.fields.push({ name, path, json: this.body.toString('utf8', start, end) });
+    const { body } = this;
+    this.fields.push({
+      name,
+      path,
+      // Made when it is asked for: of a text's request nobody does, and its input may be long.
+      get json() {
+        return body.toString('utf8', start, end);
+      },
+    });
   }
 
   /** A name that stands twice is read in more than one way: refused, as at the top. */

@@ -12,6 +12,7 @@ import * as refusals from '../refusals.js';
 import { upstreamHeaders } from '../request-headers.js';
 import { ownHeaders, passedHeaders } from '../response-headers.js';
 import type { Upstreams } from '../upstreams.js';
+import { within } from '../within.js';
 import { askForJob, type JobAnswer } from './job-client.js';
 import { endingOfResult, endingWithoutResult } from './job-ending.js';
 import type { JobShape } from './job-shapes.js';
@@ -137,16 +138,8 @@ export class JobRequests {
       verdict === 'result'
         ? endingOfResult(job, answer, catalog.pricesInForce(job.upstream, job.provider, key), at)
         : endingWithoutResult(job, 'the job failed or was cancelled', at);
-    const settling = this.settleOnce(jobs, job, ending);
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<false>((wake) => {
-      timer = setTimeout(() => {
-        wake(false);
-      }, settleWaitMaxMs);
-    });
-    const isSettled = await Promise.race([settling, timeout]);
-    clearTimeout(timer);
-    return isSettled;
+    const isSettled = await within(this.settleOnce(jobs, job, ending), settleWaitMaxMs);
+    return isSettled === true;
   }
 
   private async settleOnce(

@@ -8,6 +8,7 @@ import type { Call, RoutedRequest, Served } from '../call.js';
 import { INTERNAL_ERROR } from '../refusals.js';
 import { NOT_RECORDED } from '../settlement.js';
 import type { UpstreamExchange, UpstreamFailure } from '../upstream-exchange.js';
+import { within } from '../within.js';
 import { readBounded } from './bounded-body.js';
 import type { JobAnswer } from './job-client.js';
 import { endingOfResult, endingWithoutResult } from './job-ending.js';
@@ -78,8 +79,9 @@ export class SubmitRelay {
   private async handOver(job: MediaJob, body: Buffer, at: Date): Promise<SubmitResult> {
     const firstPollAt = new Date(at.getTime() + FIRST_POLL_MS);
     const ticket = this.options.jobs.handOver({ ...newJobOf(job), firstPollAt });
-    const result = await this.within(
+    const result = await within(
       ticket.done.catch((): HandOver | 'unwritable' => 'unwritable'),
+      this.options.settleWaitMaxMs,
     );
     switch (result) {
       case 'handed_over':
@@ -115,21 +117,12 @@ export class SubmitRelay {
       ...ending,
       durationMs: this.call.elapsedMs(),
     });
-    const settled = await this.within(ticket.receipt.then(() => 'committed' as const));
+    const settled = await within(
+      ticket.receipt.then(() => 'committed' as const),
+      this.options.settleWaitMaxMs,
+    );
     if (settled === 'timed_out') ticket.withhold();
     return settled;
-  }
-
-  private async within<T>(work: Promise<T>): Promise<T | 'timed_out'> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<'timed_out'>((wake) => {
-      timer = setTimeout(() => {
-        wake('timed_out');
-      }, this.options.settleWaitMaxMs);
-    });
-    const first = await Promise.race([work, timeout]);
-    clearTimeout(timer);
-    return first;
   }
 
   private jobOf(id: string, json: unknown, at: Date): MediaJob {
