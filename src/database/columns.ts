@@ -1,8 +1,10 @@
+type Value = string | number | bigint | boolean | null;
+
 /** One column of a multi-row write: its name, its SQL type, and its value for a row. */
 export interface Column<Row> {
   readonly name: string;
   readonly type: string;
-  readonly of: (row: Row) => string | number | bigint | boolean | null;
+  readonly of: (row: Row) => Value;
 }
 
 /**
@@ -32,7 +34,11 @@ export function castOf(alias: string, name: string, type: string): string {
 }
 
 export function parametersOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
-  return columns.map((column) => arrayText(rows.map(column.of)));
+  return columns.map(({ of }) => {
+    let elements = '';
+    for (const row of rows) elements += `${elements === '' ? '' : ','}${elementText(of(row))}`;
+    return `{${elements}}`;
+  });
 }
 
 /** jsonb and array columns travel as text: an array of arrays would be flattened. */
@@ -43,17 +49,17 @@ function elementOf(type: string): string {
 const NEEDS_NO_QUOTES = /^[0-9A-Za-z_:.+-]+$/;
 
 /** The text of a PostgreSQL array. */
-export function arrayText(values: readonly (string | number | bigint | boolean | null)[]): string {
-  let text = '{';
-  for (let index = 0; index < values.length; index += 1) {
-    const value = values[index];
-    if (index > 0) text += ',';
-    if (value === null || value === undefined) text += 'NULL';
-    else if (typeof value !== 'string') text += String(value);
-    else if (NEEDS_NO_QUOTES.test(value) && value.toUpperCase() !== 'NULL') text += value;
-    else text += `"${value.replace(/[\\"]/g, '\\$&')}"`;
-  }
-  return `${text}}`;
+export function arrayText(values: readonly Value[]): string {
+  return `{${values.map(elementText).join(',')}}`;
+}
+
+/** Never empty: an empty text is quoted. */
+function elementText(value: Value): string {
+  if (value === null) return 'NULL';
+  if (typeof value !== 'string') return String(value);
+  const isPlain =
+    NEEDS_NO_QUOTES.test(value) && !(value.length === 4 && value.toUpperCase() === 'NULL');
+  return isPlain ? value : `"${value.replace(/[\\"]/g, '\\$&')}"`;
 }
 
 /** The names of the columns, as an INSERT lists them. */

@@ -173,7 +173,13 @@ describe('a charge that is taken back', () => {
   it('is never more than is known to have been charged', () => {
     const journal = new BatchBooks(account({ usedPicoUsd: 10n }), token({ usedPicoUsd: 50n }));
     const back = settlement('e', settled(40n), { from: 'settled', chargedBeforePicoUsd: 40n });
-    expect(() => journal.commit([back])).toThrow(/charged more than is known/);
+    const { ended, transfers } = journal.commit([back]);
+    expect(ended).toMatchObject([{ costPicoUsd: 30n, absorbedPicoUsd: 10n }]);
+    expect(transfers.map(({ kind, amountPicoUsd }) => [kind, amountPicoUsd])).toEqual([
+      ['taken_back', 10n],
+      ['absorbed', 10n],
+    ]);
+    expect(usedIn(journal.account, NOVEMBER)).toBe(0n);
   });
 });
 

@@ -227,6 +227,8 @@ export class GroupCommitJournal extends Journal {
         this.requeue(deferred);
         if (this.queued === left) await pause(LOCKED_RETRY_MS);
       }
+      // What the commit let go on, and what came in meanwhile, makes the next batch larger.
+      await nextTurn();
     }
     this.isRunning = false;
     this.announceIdle();
@@ -710,6 +712,11 @@ function moveMatching<T>(from: T[], to: T[], matches: (item: T) => boolean): voi
   const kept = from.filter((item) => !matches(item));
   to.push(...from.filter(matches));
   from.splice(0, from.length, ...kept);
+}
+
+/** After everything that has happened by now was seen to. */
+function nextTurn(): Promise<void> {
+  return new Promise((wake) => setImmediate(wake));
 }
 
 function pause(ms: number): Promise<void> {

@@ -336,12 +336,10 @@ export class Forwarding {
       encoding: encodingOf(head.headers),
       sendHead: ({ bodyBytes, costUsd }) => {
         if (call.isClientGone) return;
-        call.response.writeHead(head.status, {
-          ...passedHeaders(head.headers, true),
-          ...own,
-          ...(bodyBytes === null ? {} : { 'content-length': bodyBytes }),
-          ...(costUsd === null ? {} : { 'x-tollgate-cost-usd': costUsd }),
-        });
+        const headers = Object.assign(passedHeaders(head.headers, true), own);
+        if (bodyBytes !== null) headers['content-length'] = bodyBytes;
+        if (costUsd !== null) headers['x-tollgate-cost-usd'] = costUsd;
+        call.response.writeHead(head.status, headers);
       },
     });
     const result = await relay.run();

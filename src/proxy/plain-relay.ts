@@ -177,11 +177,15 @@ export class PlainRelay implements AnswerSink {
       response.end();
       return;
     }
-    const whole =
-      this.chunks.length === 1 ? (this.chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.chunks);
-    const body = this.withCost(whole, rating);
+    const body = this.withCost(this.whole(), rating);
     this.options.sendHead({ bodyBytes: body.length, costUsd });
     response.end(body);
+  }
+
+  /** What was kept of the body; most come in one piece. */
+  private whole(): Buffer {
+    const [only, ...others] = this.chunks;
+    return only !== undefined && others.length === 0 ? only : Buffer.concat(this.chunks);
   }
 
   private withCost(body: Buffer, rating: Rating): Buffer {
@@ -225,7 +229,7 @@ export class PlainRelay implements AnswerSink {
     }
     // Half a JSON document states no usage and is of no use to anybody.
     if (failure !== null || this.sizeBytes === 0) return NOTHING_READ;
-    const body = await this.decoded(Buffer.concat(this.chunks));
+    const body = await this.decoded(this.whole());
     if (body === null) return { ...NOTHING_READ, hasContent: this.served.status < 400 };
     const reader = new AnswerReader(this.routed.endpoint.family);
     reader.readBody(body);

@@ -26,7 +26,7 @@ export class ProxyRoutes {
       for (const [path, endpoint] of Object.entries(ENDPOINTS)) {
         scope.post(path, (request, reply) => {
           reply.hijack();
-          void this.proxy.serve(endpoint, request.raw, reply.raw, request.ip);
+          void this.proxy.serve(endpoint, request.id, request.raw, reply.raw, request.ip);
         });
       }
       for (const [provider, routes] of ROUTE_TABLES) {
@@ -35,7 +35,7 @@ export class ProxyRoutes {
           url: `/${provider}/*`,
           handler: (request, reply) => {
             reply.hijack();
-            void this.proxy.servePass(request.raw, reply.raw, request.ip);
+            void this.proxy.servePass(request.id, request.raw, reply.raw, request.ip);
           },
         });
       }

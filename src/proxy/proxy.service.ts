@@ -3,7 +3,6 @@ import { createHmac, hkdfSync } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { uuidv7 } from 'uuidv7';
 import { Catalog } from '../catalog/catalog.js';
 import { Health } from '../catalog/health.js';
 import { UpstreamDirectoryService } from '../catalog/upstream-directory.service.js';
@@ -123,12 +122,13 @@ export class ProxyService implements OnModuleInit {
 
   async serve(
     endpoint: Endpoint,
+    id: string,
     request: IncomingMessage,
     response: ServerResponse,
     address: string,
     pass: MatchedRoute | null = null,
   ): Promise<void> {
-    const call = new Call(uuidv7(), endpoint, request, response);
+    const call = new Call(id, endpoint, request, response);
     call.pass = pass;
     this.calls.add(call);
     this.metrics.inFlight.inc();
@@ -235,16 +235,17 @@ export class ProxyService implements OnModuleInit {
 
   /** A request to a provider's own route: one of the tables, or none. */
   async servePass(
+    id: string,
     request: IncomingMessage,
     response: ServerResponse,
     address: string,
   ): Promise<void> {
     const match = matchPassThrough(request.method ?? '', request.url ?? '');
     if (match.kind === 'matched') {
-      await this.serve(endpointOf(match), request, response, address, match);
+      await this.serve(endpointOf(match), id, request, response, address, match);
       return;
     }
-    const call = new Call(uuidv7(), CHAT_COMPLETIONS, request, response);
+    const call = new Call(id, CHAT_COMPLETIONS, request, response);
     const refused =
       match.kind === 'unknown'
         ? UNKNOWN_ROUTE

@@ -1,14 +1,13 @@
 /** What a promise resolves with, unless that takes longer than `waitMaxMs`; the work goes on. */
-export async function within<T>(work: Promise<T>, waitMaxMs: number): Promise<T | 'timed_out'> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<'timed_out'>((resolve) => {
-    timer = setTimeout(() => {
+export function within<T>(work: Promise<T>, waitMaxMs: number): Promise<T | 'timed_out'> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
       resolve('timed_out');
     }, waitMaxMs);
+    work
+      .finally(() => {
+        clearTimeout(timer);
+      })
+      .then(resolve, reject);
   });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

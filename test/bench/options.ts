@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 export const SCENARIOS = ['plain', 'rate', 'stream', 'prompt', 'memory'] as const;
@@ -11,6 +12,8 @@ export interface BenchOptions {
   readonly durationMs: number;
   /** Interleaved: every target once, then all again. */
   readonly rounds: number;
+  /** Another checkout, built, to measure this one beside; null: none. */
+  readonly against: string | null;
 }
 
 /** Throws with a message for the terminal on anything that is not understood. */
@@ -22,6 +25,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
       only: { type: 'string' },
       duration: { type: 'string' },
       rounds: { type: 'string' },
+      against: { type: 'string' },
     },
   });
   const isQuick = values.quick;
@@ -34,6 +38,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     only: new Set((values.only ?? SCENARIOS.join(',')).split(',').map(scenarioOf)),
     durationMs: seconds * 1000,
     rounds,
+    against: values.against === undefined ? null : resolve(values.against),
   };
 }
 

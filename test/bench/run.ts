@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../src/database/package-root.js';
+import { compareBuilds } from './compare-builds.js';
 import { LoadGenerator } from './load-generator.js';
 import { readBenchOptions, type Scenario } from './options.js';
 import { figuresTable, memoryLine, verdictLines, voidLines } from './print.js';
@@ -32,6 +33,11 @@ interface Measured {
 
 async function run(): Promise<void> {
   const options = readBenchOptions(process.argv.slice(2));
+  if (options.against !== null) {
+    print(`${machineLine()}, against ${options.against}\n`);
+    print(await compareBuilds(options, options.against, FOLDER));
+    return;
+  }
   const startedAt = new Date();
   mkdirSync(FOLDER, { recursive: true });
   rmSync(join(FOLDER, 'tollgate.log'), { force: true });

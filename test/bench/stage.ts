@@ -49,11 +49,7 @@ export async function openStage(
     children.push(started);
     return started;
   };
-  const upstream = await add(
-    kind === 'canned' && cast.nginx !== null
-      ? startNginxUpstream(folder)
-      : startNode('canned-upstream', folder, []),
-  );
+  const upstream = await add(startCannedUpstream(folder, kind === 'canned' && cast.nginx !== null));
   const service = await Tollgate.start(folder, store, upstream.port, `bench-${kind}`);
   const tollgate = {
     name: 'tollgate',
@@ -84,6 +80,11 @@ export async function openStage(
       await Promise.all(children.map((child) => child.stop()));
     },
   };
+}
+
+/** Answers every plain request at once: nginx where there is one. */
+export function startCannedUpstream(folder: string, hasNginx: boolean): Promise<RunningChild> {
+  return hasNginx ? startNginxUpstream(folder) : startNode('canned-upstream', folder, []);
 }
 
 async function startNode(

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import { packageRoot } from '../../src/database/package-root.js';
 import { Operator } from '../faults/operator.js';
 import { PostgresServer } from '../faults/postgres-server.js';
 import { ADMIN_TOKEN, freePort, ServiceProcess } from '../faults/service-process.js';
@@ -22,10 +23,12 @@ export class Tollgate {
     store: Store,
     upstreamPort: number,
     slug: string,
+    root = packageRoot(),
   ): Promise<Tollgate> {
     const port = await freePort();
     const service = new ServiceProcess({
       port,
+      root,
       logPath: join(folder, 'tollgate.log'),
       environment: {
         DATABASE_URL: store.url,

@@ -16,6 +16,8 @@ export interface ServiceOptions {
   readonly port: number;
   /** Given on top of what every service of a harness gets. */
   readonly environment: Readonly<Record<string, string>>;
+  /** The checkout whose build runs; without it this one. */
+  readonly root?: string;
   /** Where its output goes, appended over all its lives. */
   readonly logPath: string;
 }
@@ -37,9 +39,10 @@ export class ServiceProcess {
 
   /** Starts a life and returns at once. */
   async spawn(): Promise<void> {
+    const { root = packageRoot() } = this.options;
     const log = await open(this.options.logPath, 'a');
-    const child = spawn(process.execPath, [builtEntry()], {
-      cwd: packageRoot(),
+    const child = spawn(process.execPath, [builtEntry(root)], {
+      cwd: root,
       stdio: ['ignore', log.fd, log.fd],
       env: {
         PATH: process.env['PATH'],
@@ -114,9 +117,9 @@ export class ServiceProcess {
 }
 
 /** `dist/src/main.js`. Throws when the service is not built. */
-export function builtEntry(): string {
-  const entry = join(packageRoot(), 'dist', 'src', 'main.js');
-  if (!existsSync(entry)) throw new Error('the service is not built: run `npm run build` first');
+export function builtEntry(root = packageRoot()): string {
+  const entry = join(root, 'dist', 'src', 'main.js');
+  if (!existsSync(entry)) throw new Error(`${root} is not built: run "npm run build" there first`);
   return entry;
 }
 

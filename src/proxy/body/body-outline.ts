@@ -33,6 +33,16 @@ const SCHEMAS: ReadonlySet<string> = new Set([
 /** Members that name input which the provider holds. */
 const ELSEWHERE: ReadonlySet<string> = new Set(['previous_response_id', 'conversation']);
 
+/**
+ * What is kept of each open container, by depth: the name under which it lies, its part bits, its
+ * undecided media bytes. Made once, not for each body: a body is read in one piece, and a depth is
+ * written before it is read.
+ */
+const wordAt = new Uint8Array(NESTING_MAX + 1);
+const isObjectAt = new Uint8Array(NESTING_MAX + 1);
+const partAt = new Uint8Array(NESTING_MAX + 1);
+const mediaBytesAt = new Float64Array(NESTING_MAX + 1);
+
 const DATA_SCHEME = Buffer.from('data:');
 const COMMA = 0x2c;
 /** No real body has more; each costs a look at all names before it. */
@@ -65,8 +75,8 @@ export class BodyOutline implements JsonVisitor {
   private isInputElsewhere = false;
   private hasTools = false;
 
-  private readonly names = new Set<string>();
-  private readonly streamOptionNames = new Set<string>();
+  /** The members by name; the first of those that stand twice. */
+  readonly byName = new Map<string, Member>();
   private depth = 0;
   /** The top-level member being read. */
   private top: Member | null = null;
@@ -78,11 +88,6 @@ export class BodyOutline implements JsonVisitor {
   private word: Word = WORD.none;
   /** The depth of the tool call's input that is being read; 0: none. */
   private callInputDepth = 0;
-  /** By depth: the name under which the container lies, its part bits, undecided media bytes. */
-  private readonly wordAt = new Uint8Array(NESTING_MAX + 1);
-  private readonly isObjectAt = new Uint8Array(NESTING_MAX + 1);
-  private readonly partAt = new Uint8Array(NESTING_MAX + 1);
-  private readonly mediaBytesAt = new Float64Array(NESTING_MAX + 1);
 
   constructor(private readonly body: Buffer) {}
 
@@ -140,19 +145,19 @@ export class BodyOutline implements JsonVisitor {
     else if (this.isContent) this.openContent(isObject);
     if (this.depth <= 2) this.value(at, at, isObject ? 'object' : 'array');
     const depth = ++this.depth;
-    this.wordAt[depth] = this.word;
-    this.isObjectAt[depth] = isObject ? 1 : 0;
+    wordAt[depth] = this.word;
+    isObjectAt[depth] = isObject ? 1 : 0;
     // The elements of an array bear no name: a list of images is not one image.
     if (!isObject) this.word = WORD.none;
-    this.partAt[depth] = 0;
-    this.mediaBytesAt[depth] = 0;
+    partAt[depth] = 0;
+    mediaBytesAt[depth] = 0;
   }
 
   close(end: number, isObject: boolean): void {
     const depth = this.depth--;
     if (this.callInputDepth === depth) this.callInputDepth = 0;
     else if (isObject && this.isContent && this.callInputDepth === 0) this.closePart(depth);
-    this.word = (this.wordAt[depth] ?? 0) as Word;
+    this.word = (wordAt[depth] ?? 0) as Word;
     if (depth === 2 && this.top !== null) {
       this.top.valueEnd = end;
       const { name, valueStart } = this.top;
@@ -169,10 +174,11 @@ export class BodyOutline implements JsonVisitor {
       return;
     }
     const name = decodeString(this.body, start, end, isEscaped);
-    if (this.names.has(name)) this.duplicate ??= name;
-    this.names.add(name);
-    this.top = memberAt(name, start - 1);
-    this.members.push(this.top);
+    const member = memberAt(name, start - 1);
+    this.top = member;
+    this.members.push(member);
+    if (this.byName.has(name)) this.duplicate ??= name;
+    else this.byName.set(name, member);
     this.word = WORD.none;
     this.isContent = CONTENT.has(name);
     this.takesTokenIds = name === 'prompt' || name === 'input';
@@ -187,8 +193,9 @@ export class BodyOutline implements JsonVisitor {
       return;
     }
     const name = decodeString(this.body, start, end, isEscaped);
-    if (this.streamOptionNames.has(name)) this.duplicate ??= `stream_options.${name}`;
-    this.streamOptionNames.add(name);
+    if (this.streamOptions.some((option) => option.name === name)) {
+      this.duplicate ??= `stream_options.${name}`;
+    }
     this.streamOptions.push(memberAt(name, start - 1));
   }
 
@@ -234,13 +241,13 @@ export class BodyOutline implements JsonVisitor {
   }
 
   private addPart(part: number): void {
-    this.partAt[this.depth] = (this.partAt[this.depth] ?? 0) | part;
+    partAt[this.depth] = (partAt[this.depth] ?? 0) | part;
   }
 
   /** True when a string of the content is media data and does not count as text. */
   private isMedia(start: number, end: number, bytes: number): boolean {
     const { word, depth } = this;
-    const under = this.wordAt[depth];
+    const under = wordAt[depth];
     switch (word) {
       case WORD.type:
         this.addPart(PART_TYPES.find(this.body, start, end, bytes !== end - start));
@@ -267,7 +274,7 @@ export class BodyOutline implements JsonVisitor {
         }
         if (under !== WORD.source) return false;
         // Whether it is an image, a document or plain text its siblings say, which may follow.
-        this.mediaBytesAt[depth] = (this.mediaBytesAt[depth] ?? 0) + bytes;
+        mediaBytesAt[depth] = (mediaBytesAt[depth] ?? 0) + bytes;
         return true;
       default:
         return false;
@@ -294,21 +301,21 @@ export class BodyOutline implements JsonVisitor {
 
   /** An object of the content ends: what its `type` and its members together make it. */
   private closePart(depth: number): void {
-    const part = this.partAt[depth] ?? 0;
-    const mediaBytes = this.mediaBytesAt[depth] ?? 0;
+    const part = partAt[depth] ?? 0;
+    const mediaBytes = mediaBytesAt[depth] ?? 0;
     if ((part & PART.image) !== 0) this.imageParts++;
     if ((part & PART.video) !== 0) this.isInputElsewhere = true;
     if ((part & PART.file) !== 0 && (part & PART.text) === 0) this.isInputElsewhere = true;
-    if (this.wordAt[depth] !== WORD.source) {
+    if (wordAt[depth] !== WORD.source) {
       if ((part & PART.image) === 0) this.addText(mediaBytes);
       return;
     }
     const parent = depth - 1;
     if ((part & PART.base64) !== 0) {
-      this.mediaBytesAt[parent] = (this.mediaBytesAt[parent] ?? 0) + mediaBytes;
+      mediaBytesAt[parent] = (mediaBytesAt[parent] ?? 0) + mediaBytes;
     } else {
       this.addText(mediaBytes);
-      if ((part & PART.text) !== 0) this.partAt[parent] = (this.partAt[parent] ?? 0) | PART.text;
+      if ((part & PART.text) !== 0) partAt[parent] = (partAt[parent] ?? 0) | PART.text;
     }
   }
 
@@ -319,7 +326,7 @@ export class BodyOutline implements JsonVisitor {
 
   private isTokenIdPlace(): boolean {
     if (this.top?.kind !== 'array') return false;
-    return this.depth === 2 || (this.depth === 3 && this.isObjectAt[3] === 0);
+    return this.depth === 2 || (this.depth === 3 && isObjectAt[3] === 0);
   }
 }
 

@@ -90,19 +90,16 @@ export function readChatRequest(body: Buffer, options: ReadOptions = {}): ChatRe
 class FieldReader {
   /** The first field of a wrong type; the facts are worth nothing then. */
   wrong: { readonly field: string; readonly expected: string } | null = null;
-  private readonly byName: ReadonlyMap<string, Member>;
 
   constructor(
     private readonly body: Buffer,
     private readonly outline: BodyOutline,
-  ) {
-    this.byName = new Map(outline.members.map((member) => [member.name, member]));
-  }
+  ) {}
 
   facts(isModelRequired: boolean): ChatRequestFacts {
     const { outline } = this;
     const model = this.string('model', 'a non-empty string');
-    if (model === '' || (model === null && (isModelRequired || this.byName.has('model')))) {
+    if (model === '' || (model === null && (isModelRequired || this.outline.byName.has('model')))) {
       this.reject('model', 'a non-empty string');
     }
     const maxOutput: Partial<Record<MaxOutputField, number>> = {};
@@ -137,7 +134,7 @@ class FieldReader {
   }
 
   private includeUsage(): boolean | null {
-    const options = this.byName.get('stream_options');
+    const options = this.outline.byName.get('stream_options');
     if (options === undefined || options.kind === 'null') return null;
     if (options.kind !== 'object') return this.reject('stream_options', 'an object or null');
     const option = this.outline.streamOptions.find(({ name }) => name === 'include_usage');
@@ -150,7 +147,7 @@ class FieldReader {
   }
 
   private boolean(name: string): boolean | null {
-    const member = this.byName.get(name);
+    const member = this.outline.byName.get(name);
     return member === undefined ? null : this.booleanOf(member, name);
   }
 
@@ -161,7 +158,7 @@ class FieldReader {
   }
 
   private string(name: string, expected = 'a string or null'): string | null {
-    const member = this.byName.get(name);
+    const member = this.outline.byName.get(name);
     if (member === undefined || member.kind === 'null') return null;
     if (member.kind !== 'string') return this.reject(name, expected);
     return decodeString(this.body, member.valueStart + 1, member.valueEnd - 1, true);
@@ -169,7 +166,7 @@ class FieldReader {
 
   /** Digits only: `1e2`, `100.0` and `-0` are read in more than one way out there. */
   private integer(name: string, least: number): number | null {
-    const member = this.byName.get(name);
+    const member = this.outline.byName.get(name);
     if (member === undefined || member.kind === 'null') return null;
     const text =
       member.kind === 'number'

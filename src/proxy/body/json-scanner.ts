@@ -61,6 +61,9 @@ for (let digit = 0; digit < 16; digit++) {
 
 const LITERALS = [Buffer.from('true'), Buffer.from('false'), Buffer.from('null')];
 
+/** What each open container is. Made once: a body is read in one piece, by one scan at a time. */
+const isObjectAt = new Uint8Array(NESTING_MAX);
+
 /** Reads a whole body. The visitor may have been told pieces of a body that is then refused. */
 export function scanJson(body: Buffer, visitor: JsonVisitor): ScanResult {
   if (body.length === 0) return { ok: false, reason: 'empty', at: 0 };
@@ -85,7 +88,6 @@ class Scan {
   /** The grammar as a loop: a value, then what may follow it in the innermost open container. */
   run(): ScanResult {
     const { body, visitor } = this;
-    const isObjectAt = new Uint8Array(NESTING_MAX);
     let depth = 0;
     let at = this.afterSpace(0);
     for (;;) {

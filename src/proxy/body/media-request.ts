@@ -5,7 +5,7 @@ import {
   quantityOf,
   type MediaRequestFacts,
 } from '../../domain/media.js';
-import type { Task } from '../../domain/tasks.js';
+import { isTextTask, type Task } from '../../domain/tasks.js';
 import { skipWhitespace, visitMembers } from '../dialects/json-bytes.js';
 import type { ChatRequestFacts } from './chat-request.js';
 
@@ -78,6 +78,9 @@ export function readMediaRequest(
   request: ChatRequestFacts,
   task: Task,
 ): MediaRequestResult {
+  if (isTextTask(task) && request.textBytes > 0) {
+    return { ok: true, media: NO_MEDIA_FACTS, textBytes: request.textBytes };
+  }
   const reader = new MediaFieldReader(body, request, task !== 'inference');
   const media = reader.facts(task);
   if (reader.wrong !== null) {
