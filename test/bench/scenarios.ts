@@ -31,7 +31,7 @@ export interface Bench {
   readonly progress: (line: string) => void;
 }
 
-type Job = Omit<LoadJob, 'port' | 'headers' | 'durationMs'>;
+export type Job = Omit<LoadJob, 'port' | 'headers' | 'durationMs'>;
 
 export const CONCURRENCIES = [1, 32, 256] as const;
 const STREAM_CHUNKS = 64;
@@ -46,11 +46,7 @@ export async function warmUp(bench: Bench, stage: Stage, isStreaming: boolean): 
   const { generator, store, options } = bench;
   const durationMs = options.isQuick ? 1500 : 4000;
   const plain = { ...closed(SMALL_BODY, 32), durationMs };
-  const streamed = {
-    ...closed(streamBody(STREAM_CHUNKS, STREAM_TICK_MS), 32),
-    endsWith: STREAM_END,
-    durationMs,
-  };
+  const streamed = { ...streamJob(), durationMs };
   for (const target of stage.targets) {
     bench.progress(`warming up ${target.name}`);
     await measure(generator, store, target, isStreaming ? streamed : plain);
@@ -59,11 +55,17 @@ export async function warmUp(bench: Bench, stage: Stage, isStreaming: boolean): 
 
 export async function runPlain(bench: Bench, stage: Stage): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const concurrency of CONCURRENCIES) {
-    const job = closed(SMALL_BODY, concurrency);
-    rows.push(...(await interleave(bench, plainName(concurrency), stage.targets, job)));
+  for (const [name, job] of plainJobs()) {
+    rows.push(...(await interleave(bench, name, stage.targets, job)));
   }
   return rows;
+}
+
+export function plainJobs(): readonly (readonly [name: string, job: Job])[] {
+  return CONCURRENCIES.map((concurrency) => [
+    plainName(concurrency),
+    closed(SMALL_BODY, concurrency),
+  ]);
 }
 
 export function plainName(concurrency: number): string {
@@ -96,18 +98,28 @@ async function measureMost({ generator, store }: Bench, stage: Stage): Promise<n
 export const STREAM_SCENARIO = `streamed, ${STREAM_CHUNKS} chunks, c=32`;
 
 export async function runStream(bench: Bench, stage: Stage): Promise<Row[]> {
-  const body = streamBody(STREAM_CHUNKS, STREAM_TICK_MS);
-  const job = { ...closed(body, 32), endsWith: STREAM_END };
-  return await interleave(bench, STREAM_SCENARIO, stage.targets, job);
+  return await interleave(bench, STREAM_SCENARIO, stage.targets, streamJob());
+}
+
+export function streamJob(): Job {
+  return { ...closed(streamBody(STREAM_CHUNKS, STREAM_TICK_MS), 32), endsWith: STREAM_END };
 }
 
 export const PROMPT_SCENARIO = 'plain 400 KB, c=8';
 export const ESCAPED_SCENARIO = 'plain 400 KB escaped, c=8';
 
 export async function runPrompt(bench: Bench, stage: Stage): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const [name, job] of promptJobs()) {
+    rows.push(...(await interleave(bench, name, stage.targets, job)));
+  }
+  return rows;
+}
+
+export function promptJobs(): readonly (readonly [name: string, job: Job])[] {
   return [
-    ...(await interleave(bench, PROMPT_SCENARIO, stage.targets, closed(longPrompt(), 8))),
-    ...(await interleave(bench, ESCAPED_SCENARIO, stage.targets, closed(escapedPrompt(), 8))),
+    [PROMPT_SCENARIO, closed(longPrompt(), 8)],
+    [ESCAPED_SCENARIO, closed(escapedPrompt(), 8)],
   ];
 }
 

@@ -49,7 +49,7 @@ export async function openStage(
     children.push(started);
     return started;
   };
-  const upstream = await add(startCannedUpstream(folder, kind === 'canned' && cast.nginx !== null));
+  const upstream = await add(startUpstream(kind, folder, cast.nginx !== null));
   const service = await Tollgate.start(folder, store, upstream.port, `bench-${kind}`);
   const tollgate = {
     name: 'tollgate',
@@ -82,9 +82,14 @@ export async function openStage(
   };
 }
 
-/** Answers every plain request at once: nginx where there is one. */
-export function startCannedUpstream(folder: string, hasNginx: boolean): Promise<RunningChild> {
-  return hasNginx ? startNginxUpstream(folder) : startNode('canned-upstream', folder, []);
+export function startUpstream(
+  kind: 'canned' | 'node',
+  folder: string,
+  hasNginx: boolean,
+): Promise<RunningChild> {
+  return kind === 'canned' && hasNginx
+    ? startNginxUpstream(folder)
+    : startNode('canned-upstream', folder, []);
 }
 
 async function startNode(
