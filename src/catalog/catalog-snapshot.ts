@@ -19,6 +19,7 @@ import type { Health } from './health.js';
 import { PriceIndex, type Span } from './price-index.js';
 import { behaviourOf, ROUTER_BEHAVIOUR } from './provider-behaviour.js';
 import { isRouter, KNOWN_PROVIDERS, pathOf, type UpstreamKind } from './provider-routes.js';
+import { ModelIds } from './provider-model-ids.js';
 import { RoutePlan } from './route-plan.js';
 import type {
   StoredCatalog,
@@ -79,6 +80,7 @@ export class CatalogSnapshot {
     private readonly prices: PriceIndex,
     private readonly upstreams: ReadonlyMap<string, StoredUpstream>,
     private readonly providers: ReadonlyMap<string, StoredProvider>,
+    private readonly modelIds: ModelIds,
   ) {}
 
   /** The indexes over what the store says; other work gets its turn in between. */
@@ -108,6 +110,7 @@ export class CatalogSnapshot {
       prices,
       upstreams,
       new Map(stored.providers.map((provider) => [provider.slug, provider])),
+      ModelIds.of(stored),
     );
   }
 
@@ -115,7 +118,7 @@ export class CatalogSnapshot {
   static empty(options: SnapshotOptions): CatalogSnapshot {
     const none = new Map<string, never>();
     const prices = PriceIndex.empty(options.admitWaitMaxMs);
-    return new CatalogSnapshot(options, none, none, [], prices, none, none);
+    return new CatalogSnapshot(options, none, none, [], prices, none, none, ModelIds.none);
   }
 
   /** Whether a catalogue was ever read. */
@@ -154,6 +157,11 @@ export class CatalogSnapshot {
     const known = this.upstreams.get(upstream);
     const isOn = known?.isEnabled === true && this.isEnabled(provider);
     return isOn ? this.behaviourOf(known.kind, provider) : null;
+  }
+
+  /** What a provider calls `ownId`, by the id that it has here. */
+  idOf(provider: string, ownId: string): string {
+    return this.modelIds.idOf(provider, ownId);
   }
 
   /** The listed models with their listed providers; each is made when it is asked for. */
@@ -314,7 +322,7 @@ export class CatalogSnapshot {
     const isRoutersOwn = isRouter(kind) && path?.startsWith(`/${provider}/`) !== true;
     return isRoutersOwn && !this.isServedByItself(model)
       ? `${model}:${provider}`
-      : (route.providerModelId ?? model);
+      : (this.modelIds.ownIdOf(provider, model) ?? route.providerModelId ?? model);
   }
 
   /**

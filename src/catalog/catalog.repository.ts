@@ -51,6 +51,7 @@ interface ProviderRecord {
   readonly stream_usage: string | null;
   readonly max_output_field: string | null;
   readonly rejects: string | null;
+  readonly model_ids: Readonly<Record<string, string>> | null;
 }
 
 /** Rows a query: reading them turns them into objects in one go, and requests wait meanwhile. */
@@ -135,7 +136,7 @@ async function readPrices(tx: Transaction, endedAfter: Date): Promise<readonly P
 async function readProviderRecords(tx: Transaction): Promise<readonly ProviderRecord[]> {
   return tx.$queryRawUnsafe<ProviderRecord[]>(
     `SELECT slug, is_enabled, kind, base_url, api_key IS NOT NULL AS has_key, on_client_gone, stream_usage,
-       max_output_field, to_json(rejects)::text AS rejects FROM providers ORDER BY slug`,
+       max_output_field, to_json(rejects)::text AS rejects, model_ids FROM providers ORDER BY slug`,
   );
 }
 
@@ -161,6 +162,7 @@ function providerOf(record: ProviderRecord): StoredProvider {
     streamUsage: isOneOf(record.stream_usage, ['ask', 'never']) ? record.stream_usage : null,
     maxOutputField: record.max_output_field,
     rejects: record.rejects === null ? null : (JSON.parse(record.rejects) as string[]),
+    modelIds: record.model_ids,
   };
 }
 

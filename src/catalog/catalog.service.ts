@@ -90,6 +90,10 @@ export class CatalogService extends Catalog implements OnModuleInit, OnModuleDes
     return this.snapshot.pricesInForce(upstream, provider, key);
   }
 
+  override idOf(provider: string, ownId: string): string {
+    return this.snapshot.idOf(provider, ownId);
+  }
+
   override behaviourAt(upstream: string, provider: string): ProviderBehaviour | null {
     return this.snapshot.behaviourAt(upstream, provider);
   }

@@ -33,6 +33,8 @@ export abstract class Catalog {
    * of one attempt needs.
    */
   abstract pricesInForce(upstream: string, provider: string, key: PriceKey): RowsByUnit;
+  /** What a provider calls `ownId`, by the id that it has here. */
+  abstract idOf(provider: string, ownId: string): string;
   /** How a provider behaves behind an upstream; null: the operator has switched it off. */
   abstract behaviourAt(upstream: string, provider: string): ProviderBehaviour | null;
   /** The provider refused to be asked for a stream's usage: it is not asked again. */

@@ -14,6 +14,7 @@ import { readProviderCatalogue } from './plain-catalogue.js';
 import { PriceBookRepository } from './price-book.repository.js';
 import { planSync, REPLACEMENT_LEAD_MS, type SyncPlan } from './price-plan.js';
 import { cataloguePathOf } from './provider-routes.js';
+import { ProvidersRepository } from './providers.repository.js';
 import { readRouterCatalogue } from './router-catalogue.js';
 import { UpstreamDirectoryService } from './upstream-directory.service.js';
 
@@ -46,6 +47,7 @@ export class CatalogueTakeoverService {
     private readonly client: CatalogueClient,
     private readonly directory: UpstreamDirectoryService,
     private readonly book: PriceBookRepository,
+    private readonly providers: ProvidersRepository,
     private readonly clock: Clock,
     private readonly metrics: MetricsService,
     @Inject(CONFIG) private readonly config: Config,
@@ -137,11 +139,13 @@ export class CatalogueTakeoverService {
     listed: readonly ListedModel[],
     leadMs: number,
   ): Promise<{ models: readonly ListedModel[]; plan: SyncPlan }> {
+    const isRouter = upstream === DEFAULT_UPSTREAM;
+    const settings = isRouter ? null : await this.providers.find(upstream);
+    const decided = Object.entries(settings?.modelIds ?? {}).map(([id, own]) => [own, id] as const);
     return this.book.write(async (book) => {
-      const isRouter = upstream === DEFAULT_UPSTREAM;
       const models = isRouter
         ? listed
-        : asCalledElsewhere(listed, await book.listedModels(DEFAULT_UPSTREAM));
+        : asCalledElsewhere(listed, await book.listedModels(DEFAULT_UPSTREAM), new Map(decided));
       const now = this.clock.now();
       const state = await book.state(upstream, now);
       const plan = planSync(models, state, {

@@ -46,6 +46,23 @@ it('calls a model as its list says, where it says so of that one alone', () => {
   ]);
 });
 
+it('calls a model as the operator said, also where no router lists it', () => {
+  const models = asCalledElsewhere(
+    [listed('llama-versatile', 'Org/A'), listed('b'), listed('org/c')],
+    ['Org/A', 'Org/C'],
+    new Map([
+      ['llama-versatile', 'Org/Llama'],
+      ['b', 'org/c'],
+    ]),
+  );
+  expect(models.map(({ id, routes }) => [id, routes[0]?.providerModelId])).toEqual([
+    ['Org/Llama', 'llama-versatile'],
+    // It would have the name of another of its models.
+    ['b', null],
+    ['Org/C', 'org/c'],
+  ]);
+});
+
 it('keeps every model, each under an id of its own, whatever the lists are', () => {
   const id = fc.stringMatching(/^[abAB]{1,3}$/);
   const ids = fc.uniqueArray(id);

@@ -1,4 +1,5 @@
 import type { SealedSecret } from '../config/secret-box.js';
+import type { ProviderModelIds } from './provider-model-ids.js';
 import { clientPrefixOf, KNOWN_PROVIDERS, type DirectKind } from './provider-routes.js';
 import { readBaseUrl, withoutPrefix } from './base-url.js';
 
@@ -17,6 +18,7 @@ export interface ProviderSettings {
   readonly streamUsage: 'ask' | 'never' | null;
   readonly maxOutputField: string | null;
   readonly rejects: readonly string[] | null;
+  readonly modelIds: ProviderModelIds | null;
 }
 
 /** What is left out stays as it is. */
@@ -32,6 +34,7 @@ export interface ProviderChange {
   readonly streamUsage?: ProviderSettings['streamUsage'] | undefined;
   readonly maxOutputField?: string | null | undefined;
   readonly rejects?: readonly string[] | null | undefined;
+  readonly modelIds?: ProviderModelIds | null | undefined;
 }
 
 export type ProviderDecision =
@@ -52,6 +55,7 @@ export function untouchedProvider(slug: string): ProviderSettings {
     streamUsage: null,
     maxOutputField: null,
     rejects: null,
+    modelIds: null,
   };
 }
 
@@ -138,6 +142,7 @@ export function changedProvider(
     streamUsage = current.streamUsage,
     maxOutputField = current.maxOutputField,
     rejects = current.rejects,
+    modelIds = current.modelIds,
   } = change;
   return {
     kind: 'settings',
@@ -153,6 +158,7 @@ export function changedProvider(
       streamUsage,
       maxOutputField,
       rejects,
+      modelIds,
     },
   };
 }

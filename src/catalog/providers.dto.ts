@@ -2,6 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, Matches, ValidateBy } from 'class-validator';
 import { MayBeAbsent, MayBeAbsentOrNull } from '../http/field-rules.js';
 import type { Plain } from '../http/plain.js';
+import { isModelIds, MODEL_IDS_RULE } from './provider-model-ids.js';
 import { DIRECT_KINDS, type DirectKind } from './provider-routes.js';
 import { baseUrlOf, type ProviderSettings } from './provider-settings.js';
 import type { ProviderRequest } from './providers.service.js';
@@ -119,6 +120,21 @@ export class SetProvider {
     },
   })
   rejects?: string[] | null;
+
+  @ApiPropertyOptional({
+    type: 'object',
+    additionalProperties: { type: 'string' },
+    nullable: true,
+    example: { 'meta-llama/Llama-3.3-70B-Instruct': 'llama-3.3-70b-versatile' },
+    description:
+      'What it calls models, by the id that callers use, where that is not the same and its list does not say so.',
+  })
+  @MayBeAbsentOrNull()
+  @ValidateBy({
+    name: 'modelIds',
+    validator: { validate: isModelIds, defaultMessage: () => MODEL_IDS_RULE },
+  })
+  modelIds?: Record<string, string> | null;
 }
 
 export class ProviderView {
@@ -148,6 +164,13 @@ export class ProviderView {
   maxOutputField!: string | null;
   @ApiProperty({ type: [String], nullable: true, description: 'null: as known of it.' })
   rejects!: string[] | null;
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: { type: 'string' },
+    nullable: true,
+    description: 'What it calls models, by the id that callers use.',
+  })
+  modelIds!: Record<string, string> | null;
 }
 
 export class ProvidersPage {
@@ -175,6 +198,7 @@ export function viewOfProvider(settings: ProviderSettings): Plain<ProviderView> 
     streamUsage: settings.streamUsage,
     maxOutputField: settings.maxOutputField,
     rejects: settings.rejects,
+    modelIds: settings.modelIds,
   };
 }
 

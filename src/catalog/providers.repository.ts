@@ -23,11 +23,12 @@ interface ProviderRecord {
   readonly stream_usage: string | null;
   readonly max_output_field: string | null;
   readonly rejects: string | null;
+  readonly model_ids: Readonly<Record<string, string>> | null;
 }
 
 const SELECT_PROVIDERS = `
   SELECT slug, is_enabled, kind, base_url, api_key, api_key_key_id, cost, cost_api_url, on_client_gone,
-    stream_usage, max_output_field, to_json(rejects)::text AS rejects
+    stream_usage, max_output_field, to_json(rejects)::text AS rejects, model_ids
   FROM providers`;
 
 /** What the operator decided about providers. Keys leave it sealed. */
@@ -92,6 +93,7 @@ export class ProvidersRepository {
         settings.streamUsage,
         settings.maxOutputField,
         settings.rejects === null ? null : arrayText(settings.rejects),
+        settings.modelIds === null ? null : JSON.stringify(settings.modelIds),
         at.toISOString(),
       );
       await writeAudit(tx, actor, at, {
@@ -113,12 +115,13 @@ export class ProvidersRepository {
 
 const STORE = `
   INSERT INTO providers (slug, is_enabled, kind, base_url, api_key, api_key_key_id, cost, cost_api_url,
-    on_client_gone, stream_usage, max_output_field, rejects, updated_at)
-  VALUES ($1, $2::boolean, $3, $4, $5::bytea, $6, $7, $8, $9, $10, $11, $12::text::text[], $13::timestamptz)
+    on_client_gone, stream_usage, max_output_field, rejects, model_ids, updated_at)
+  VALUES ($1, $2::boolean, $3, $4, $5::bytea, $6, $7, $8, $9, $10, $11, $12::text::text[], $13::text::jsonb, $14::timestamptz)
   ON CONFLICT (slug) DO UPDATE SET is_enabled = EXCLUDED.is_enabled, kind = EXCLUDED.kind, base_url = EXCLUDED.base_url,
     api_key = EXCLUDED.api_key, api_key_key_id = EXCLUDED.api_key_key_id, cost = EXCLUDED.cost,
     cost_api_url = EXCLUDED.cost_api_url, on_client_gone = EXCLUDED.on_client_gone, stream_usage = EXCLUDED.stream_usage,
-    max_output_field = EXCLUDED.max_output_field, rejects = EXCLUDED.rejects, updated_at = EXCLUDED.updated_at`;
+    max_output_field = EXCLUDED.max_output_field, rejects = EXCLUDED.rejects, model_ids = EXCLUDED.model_ids,
+    updated_at = EXCLUDED.updated_at`;
 
 /** Everything but the key. */
 function auditStateOf({ slug: _slug, apiKey, ...settings }: ProviderSettings): AuditState {
@@ -139,6 +142,7 @@ function settingsOf(record: ProviderRecord): ProviderSettings {
     streamUsage: oneOf(record.stream_usage, ['ask', 'never']),
     maxOutputField: record.max_output_field,
     rejects: record.rejects === null ? null : (JSON.parse(record.rejects) as string[]),
+    modelIds: record.model_ids,
   };
 }
 

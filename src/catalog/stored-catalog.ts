@@ -1,5 +1,6 @@
 import type { PriceRow } from '../domain/pricing.js';
 import type { BehaviourSettings } from './provider-behaviour.js';
+import type { ProviderModelIds } from './provider-model-ids.js';
 import type { UpstreamKind } from './provider-routes.js';
 
 /** The router, or a provider that is called directly. */
@@ -38,6 +39,7 @@ export interface StoredRoute {
 export interface StoredProvider extends BehaviourSettings {
   readonly slug: string;
   readonly isEnabled: boolean;
+  readonly modelIds: ProviderModelIds | null;
 }
 
 /** Everything the store says about upstreams, providers, models and prices at one moment. */

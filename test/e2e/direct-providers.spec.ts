@@ -258,6 +258,43 @@ describe('a provider that is switched off', () => {
   });
 });
 
+describe('what the operator says that a provider calls a model', () => {
+  const MODEL = 'meta-llama/Llama-3.3-70B-Instruct';
+  const slug = 'fireworks-ai';
+
+  it('is what it is asked for under the name that callers use', async () => {
+    const own = idAt(slug, MODEL);
+    expect(await publicId(slug, own)).toBe(own);
+    await callDirectly(service, slug, { modelIds: { [MODEL]: own } });
+    await syncCatalogues(service);
+    expect(await publicId(slug, own)).toBe(MODEL);
+    const terms = service.simulator.catalogue.offer(MODEL, slug)!.terms;
+    const key = { upstream: slug, provider: slug, model: MODEL };
+    await postPrice(service, { ...key, unit: 'input', usdPerMillion: terms.inputUsdPerMillion });
+    await postPrice(service, { ...key, unit: 'output', usdPerMillion: terms.outputUsdPerMillion });
+
+    const { response, text, id } = await asked(`${MODEL}:${slug}`, 'output=7 input=11');
+    expect(response.status, text).toBe(200);
+    expect(response.headers.get('x-tollgate-model')).toBe(MODEL);
+    const event = await endedEvent(service, id);
+    expect(event).toMatchObject({ upstream: slug, provider: slug, model: MODEL });
+    expect(await expectBilled(service, event)).toMatchObject({ providerModelId: own });
+  });
+
+  it('has its price too where a provider’s own route names it', async () => {
+    const own = idAt(slug, MODEL);
+    const response = await fetch(`${service.url}/${slug}/inference/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(ask(own, 'output=5 input=3')),
+    });
+    expect(response.status, await response.text()).toBe(200);
+    const event = await endedEvent(service, response.headers.get('x-request-id') ?? '');
+    expect(event).toMatchObject({ upstream: slug, state: 'settled', model: MODEL });
+    expect(await expectBilled(service, event)).toMatchObject({ providerModelId: own });
+  });
+});
+
 it('an address inside our own network is refused, unless the environment names it', async () => {
   for (const baseUrl of [
     'http://localhost:5432',

@@ -72,6 +72,7 @@ describe('the providers', () => {
       streamUsage: null,
       maxOutputField: null,
       rejects: null,
+      modelIds: null,
     });
     expect((await operator.get('/api/providers/nobody')).status).toBe(404);
     expect((await operator.get('/api/providers/No%20Slug')).status).toBe(404);
@@ -84,6 +85,7 @@ describe('the providers', () => {
       apiKey: SECRET,
       streamUsage: 'ask',
       rejects: ['store'],
+      modelIds: { 'Org/Model': 'own-model' },
     });
     expect(put.status).toBe(200);
     expect(put.body).toEqual({
@@ -98,6 +100,7 @@ describe('the providers', () => {
       streamUsage: 'ask',
       maxOutputField: null,
       rejects: ['store'],
+      modelIds: { 'Org/Model': 'own-model' },
     });
     expect((await operator.get('/api/providers/groq')).body).toEqual(put.body);
   });
@@ -171,6 +174,11 @@ describe('the providers', () => {
     ['a field that must be sent', 'groq', { rejects: ['model'] }, 'rejects'],
     ['a path for a field', 'groq', { rejects: ['a.b'] }, 'rejects'],
     ['one field twice', 'groq', { rejects: ['a', 'a'] }, 'rejects'],
+    ['a list of model ids', 'groq', { modelIds: ['a'] }, 'modelIds'],
+    ['a model id that is a number', 'groq', { modelIds: { 'Org/M': 7 } }, 'modelIds'],
+    ['an empty model id', 'groq', { modelIds: { 'Org/M': '' } }, 'modelIds'],
+    ['a model with a suffix', 'groq', { modelIds: { 'Org/M:fastest': 'm' } }, 'modelIds'],
+    ['two models of one name', 'groq', { modelIds: { 'Org/A': 'm', 'Org/B': 'm' } }, 'modelIds'],
     ['an unknown field', 'groq', { key: 'x' }, 'key'],
     ['a reserved slug', 'api', { enabled: true }, 'slug'],
     ["the router's name", 'default', { enabled: true }, 'slug'],

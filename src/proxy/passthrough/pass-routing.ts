@@ -32,12 +32,12 @@ export class PassRouting {
     at: Date,
   ): PassResolution | Refusal {
     const { provider, route } = pass;
-    const model = route.model === 'path' ? pass.model : bodyModel;
-    if (model === null) {
+    const named = route.model === 'path' ? pass.model : bodyModel;
+    if (named === null) {
       return refusal('invalid_request', '`model` must be a non-empty string.', { param: 'model' });
     }
     const isNamedTwice = route.model === 'path' && bodyModel !== null && isText(pass);
-    if (isNamedTwice && bodyModel !== model) {
+    if (isNamedTwice && bodyModel !== named) {
       const message = '`model` must be the model that the path names.';
       return refusal('invalid_request', message, { param: 'model' });
     }
@@ -55,6 +55,7 @@ export class PassRouting {
     if (behaviour === null) {
       return refusal('provider_disabled', `The provider \`${provider}\` is switched off here.`);
     }
+    const model = this.modelOf(upstream, provider, named);
     const prices = this.pricesOf(upstream, provider, model, at);
     if (prices.length === 0 && !isExternal && this.config.unpricedModels === 'reject') {
       return refusal(
@@ -79,6 +80,14 @@ export class PassRouting {
       isExternal,
     };
     return { kind: 'routes', model, routes: [served] };
+  }
+
+  /** On its own routes a provider's models bear its own names; prices may be known under ours. */
+  private modelOf(upstream: string, provider: string, named: string): string {
+    const isPricedSo = this.catalog
+      .priceRows(upstream, provider)
+      .some(({ model }) => model === named);
+    return isPricedSo ? named : this.catalog.idOf(provider, named);
   }
 
   /** The rows that may be in force at admission, one map per condition and instant. */
