@@ -1,33 +1,22 @@
-import { closestModels, knownModel, type KnownModel } from '../domain/closest-models.js';
-import { ANY_MODEL, type PriceRow, type RowsByUnit } from '../domain/pricing.js';
-import type { ModelOffers, Offer, RouterChoice } from '../domain/routing-offers.js';
+import { closestModels } from '../domain/closest-models.js';
+import type { PriceRow, RowsByUnit } from '../domain/pricing.js';
 import {
-  isPriced,
   parseAskedModel,
   unknownModel,
   type AccountRouting,
-  type AskedModel,
-  type NotSupported,
   type ProviderBehaviour,
   type Resolution,
   type RouteAsk,
 } from '../domain/routing.js';
 import type { Task } from '../domain/tasks.js';
-import { DEFAULT_UPSTREAM, OPENAI_COMPATIBLE, type PriceKey } from './catalog.js';
-import { inChunks } from './chunks.js';
+import { DEFAULT_UPSTREAM, type PriceKey } from './catalog.js';
+import { emptyIndex, indexOf, type CatalogIndex } from './catalog-index.js';
 import type { Health } from './health.js';
-import { PriceIndex, type Span } from './price-index.js';
-import { behaviourOf, ROUTER_BEHAVIOUR } from './provider-behaviour.js';
-import { isRouter, KNOWN_PROVIDERS, pathOf, type UpstreamKind } from './provider-routes.js';
-import { ModelIds } from './provider-model-ids.js';
+import { OfferFinder } from './offer-finder.js';
+import type { Span } from './price-index.js';
+import { ROUTER_BEHAVIOUR } from './provider-behaviour.js';
 import { RoutePlan } from './route-plan.js';
-import type {
-  StoredCatalog,
-  StoredModel,
-  StoredProvider,
-  StoredRoute,
-  StoredUpstream,
-} from './stored-catalog.js';
+import type { StoredCatalog, StoredModel, StoredRoute } from './stored-catalog.js';
 
 export interface SnapshotOptions {
   readonly unpricedModels: 'reject' | 'allow';
@@ -71,59 +60,27 @@ type RememberedPlans = Map<Task, Map<string, RoutePlan>>;
 export class CatalogSnapshot {
   private remembered: Remembered = remembering({ fromMs: 0, untilMs: 0 });
 
+  private readonly offers: OfferFinder;
+
   private constructor(
     private readonly options: SnapshotOptions,
-    /** By id, the upstreams' own entries. */
-    private readonly models: ReadonlyMap<string, readonly StoredModel[]>,
-    private readonly routes: ReadonlyMap<string, readonly StoredRoute[]>,
-    private readonly listed: readonly KnownModel[],
-    private readonly prices: PriceIndex,
-    private readonly upstreams: ReadonlyMap<string, StoredUpstream>,
-    private readonly providers: ReadonlyMap<string, StoredProvider>,
-    private readonly modelIds: ModelIds,
-  ) {}
+    private readonly index: CatalogIndex,
+  ) {
+    this.offers = new OfferFinder(index, options.neverAsked);
+  }
 
-  /** The indexes over what the store says; other work gets its turn in between. */
   static async build(stored: StoredCatalog, options: SnapshotOptions): Promise<CatalogSnapshot> {
-    const upstreams = new Map(stored.upstreams.map((upstream) => [upstream.name, upstream]));
-    const models = new Map<string, StoredModel[]>();
-    const routes = new Map<string, StoredRoute[]>();
-    await inChunks(stored.models, (model) => {
-      push(models, model.id, model);
-    });
-    await inChunks(stored.routes, (route) => {
-      push(routes, route.model, route);
-    });
-    const prices = await PriceIndex.build(stored.prices, options.admitWaitMaxMs);
-    addPricedModels(stored, upstreams, models, routes);
-    // Those that the operator does not call directly are there for accounts with a key of their own.
-    for (const [name, { kind }] of KNOWN_PROVIDERS) {
-      if (upstreams.has(name)) continue;
-      upstreams.set(name, { name, kind, isEnabled: true, provider: name, hasKey: false });
-    }
-    const listed = new Set(stored.models.flatMap(({ id, isListed }) => (isListed ? [id] : [])));
-    return new CatalogSnapshot(
-      options,
-      models,
-      routes,
-      [...listed].map(knownModel),
-      prices,
-      upstreams,
-      new Map(stored.providers.map((provider) => [provider.slug, provider])),
-      ModelIds.of(stored),
-    );
+    return new CatalogSnapshot(options, await indexOf(stored, options.admitWaitMaxMs));
   }
 
   /** Before anything was read: knows no model. */
   static empty(options: SnapshotOptions): CatalogSnapshot {
-    const none = new Map<string, never>();
-    const prices = PriceIndex.empty(options.admitWaitMaxMs);
-    return new CatalogSnapshot(options, none, none, [], prices, none, none, ModelIds.none);
+    return new CatalogSnapshot(options, emptyIndex(options.admitWaitMaxMs));
   }
 
   /** Whether a catalogue was ever read. */
   get hasModels(): boolean {
-    return this.listed.length > 0;
+    return this.index.listed.length > 0;
   }
 
   /**
@@ -145,28 +102,25 @@ export class CatalogSnapshot {
   }
 
   priceRows(upstream: string, provider: string): readonly PriceRow[] {
-    return this.prices.rowsOf(upstream, provider);
+    return this.index.prices.rowsOf(upstream, provider);
   }
 
   pricesInForce(upstream: string, provider: string, key: PriceKey): RowsByUnit {
-    return this.prices.inForce(upstream, provider, key);
+    return this.index.prices.inForce(upstream, provider, key);
   }
 
-  /** How a provider behaves there; null: it is switched off, or there is no such upstream. */
   behaviourAt(upstream: string, provider: string): ProviderBehaviour | null {
-    const known = this.upstreams.get(upstream);
-    const isOn = known?.isEnabled === true && this.isEnabled(provider);
-    return isOn ? this.behaviourOf(known.kind, provider) : null;
+    return this.offers.behaviourAt(upstream, provider);
   }
 
   /** What a provider calls `ownId`, by the id that it has here. */
   idOf(provider: string, ownId: string): string {
-    return this.modelIds.idOf(provider, ownId);
+    return this.index.modelIds.idOf(provider, ownId);
   }
 
   /** The listed models with their listed providers; each is made when it is asked for. */
   *served(at: Date): Generator<ServedModel> {
-    for (const { id } of this.listed) {
+    for (const { id } of this.index.listed) {
       const served = this.servedModel(at, id);
       if (served !== null) yield served;
     }
@@ -174,12 +128,12 @@ export class CatalogSnapshot {
 
   servedModel(at: Date, id: string): ServedModel | null {
     // The router's own entry says most.
-    const entries = (this.models.get(id) ?? []).filter(({ isListed }) => isListed);
+    const entries = (this.index.models.get(id) ?? []).filter(({ isListed }) => isListed);
     const model = entries.find(({ upstream }) => upstream === DEFAULT_UPSTREAM) ?? entries[0];
     if (model === undefined) return null;
     const key = { model: id, condition: null, at };
-    const routes = (this.routes.get(id) ?? [])
-      .filter((route) => route.isListed && this.isEnabled(route.provider) && this.isCalled(route))
+    const routes = (this.index.routes.get(id) ?? [])
+      .filter((route) => this.offers.isServing(route))
       .map((route) => ({
         ...route,
         prices: this.pricesInForce(route.upstream, route.provider, key),
@@ -189,11 +143,11 @@ export class CatalogSnapshot {
 
   /** The listed id that is this one but for its slashes (`org/name` asked for as `orgname`). */
   idWithoutSlash(text: string): string | null {
-    return this.listed.find(({ id }) => id.replaceAll('/', '') === text)?.id ?? null;
+    return this.index.listed.find(({ id }) => id.replaceAll('/', '') === text)?.id ?? null;
   }
 
   closestTo(id: string): readonly string[] {
-    return closestModels(id, this.listed);
+    return closestModels(id, this.index.listed);
   }
 
   private planOf({ modelText, task, at, account }: RouteAsk): RoutePlan {
@@ -230,174 +184,19 @@ export class CatalogSnapshot {
     const { unpricedModels, cheapestBy, health } = this.options;
     return new RoutePlan(
       asked,
-      this.entryOf(asked, task, at, routing),
+      this.offers.find(asked, task, at, routing) ??
+        unknownModel(asked, this.closestTo(asked.model)),
       routing,
       { unpricedModels, cheapestBy, routerBehaviour: ROUTER_BEHAVIOUR },
       health,
     );
   }
 
-  private entryOf(
-    asked: AskedModel,
-    task: Task,
-    at: Date,
-    routing: AccountRouting | null,
-  ): ModelOffers | NotSupported {
-    const entry = this.isKnown(asked) ? this.offersOf(asked.model, task, at) : null;
-    const own = this.offerToOwnKey(asked, task, at, routing);
-    if (own === null) return entry ?? unknownModel(asked, this.closestTo(asked.model));
-    if (entry === null) return { model: asked.model, router: null, offers: [own] };
-    const isOffered = entry.offers.some((one) => one.isDirect && one.provider === own.provider);
-    return isOffered ? entry : { ...entry, offers: [...entry.offers, own] };
-  }
-
-  /**
-   * What an organization asks, by name, of a provider for which it has a key of its own: nothing of
-   * it is charged, so the model need not be known here.
-   */
-  private offerToOwnKey(
-    { model, suffix }: AskedModel,
-    task: Task,
-    at: Date,
-    routing: AccountRouting | null,
-  ): Offer | null {
-    if (suffix.kind !== 'provider' || routing?.ownKeys.has(suffix.provider) !== true) return null;
-    const { provider } = suffix;
-    const upstream = this.upstreams.get(provider);
-    if (upstream === undefined) return null;
-    const route = unlistedRoute(provider, provider, model);
-    const offer = this.offerOf(route, upstream, task, at);
-    return offer === null ? null : { ...offer, needsOwnKey: true };
-  }
-
-  /** Listed by somebody, or known from the price book alone. */
-  private isKnown({ model }: AskedModel): boolean {
-    const entries = this.models.get(model);
-    return entries === undefined
-      ? this.routes.has(model)
-      : entries.some(({ isListed }) => isListed);
-  }
-
-  private offersOf(id: string, task: Task, at: Date): ModelOffers {
-    const offers: Offer[] = [];
-    for (const route of this.routes.get(id) ?? []) {
-      const upstream = this.upstreams.get(route.upstream);
-      if (upstream === undefined || !route.isListed) continue;
-      const offer = this.offerOf(route, upstream, task, at);
-      if (offer !== null) offers.push(offer);
-    }
-    return {
-      model: id,
-      router: this.routerOf(id, task),
-      offers: [...offers, ...this.offersToOwnKeys(id, task, at, offers)],
-    };
-  }
-
-  /** Where the default upstream may choose who serves a model: where it lists it and is a router. */
-  private routerOf(id: string, task: Task): RouterChoice | null {
-    const router = this.upstreams.get(DEFAULT_UPSTREAM);
-    const path = router === undefined ? null : pathOf(router.kind, null, task);
-    if (router === undefined || path === null) return null;
-    const isListed = this.models
-      .get(id)
-      ?.some((model) => model.isListed && model.upstream === router.name);
-    const isChoice = isListed === true && !this.isServedByItself(id);
-    return isChoice ? { upstream: router.name, path } : null;
-  }
-
-  /** Whether what stands at the default upstream's address serves the model itself: no router. */
-  private isServedByItself(id: string): boolean {
-    const routes = (this.routes.get(id) ?? []).filter(
-      ({ upstream }) => upstream === DEFAULT_UPSTREAM,
-    );
-    return routes.every(({ provider }) => provider === OPENAI_COMPATIBLE);
-  }
-
-  /**
-   * The router's own routes take `model:provider`; a provider's own, also behind the router, the name
-   * that the provider gives it.
-   */
-  private modelSentTo(kind: UpstreamKind, route: StoredRoute, path: string | null): string {
-    const { provider, model } = route;
-    const isRoutersOwn = isRouter(kind) && path?.startsWith(`/${provider}/`) !== true;
-    return isRoutersOwn && !this.isServedByItself(model)
-      ? `${model}:${provider}`
-      : (this.modelIds.ownIdOf(provider, model) ?? route.providerModelId ?? model);
-  }
-
-  /**
-   * What an organization's own key opens: a provider's service of a model that only the router lists
-   * for it, since we have no key to read the provider's own catalogue with.
-   */
-  private offersToOwnKeys(
-    id: string,
-    task: Task,
-    at: Date,
-    offers: readonly Offer[],
-  ): readonly Offer[] {
-    const direct = new Set(offers.flatMap((offer) => (offer.isDirect ? [offer.provider] : [])));
-    return (this.routes.get(id) ?? []).flatMap((route) => {
-      const upstream = this.upstreams.get(route.provider);
-      const isOpened =
-        route.isListed && route.upstream === DEFAULT_UPSTREAM && !direct.has(route.provider);
-      if (upstream === undefined || !isOpened) return [];
-      const offer = this.offerOf({ ...route, upstream: upstream.name }, upstream, task, at);
-      return offer === null ? [] : [{ ...offer, needsOwnKey: true }];
-    });
-  }
-
-  /** null: the task is not served there. */
-  private offerOf(
-    route: StoredRoute,
-    { name, kind, hasKey, isEnabled }: StoredUpstream,
-    task: Task,
-    at: Date,
-  ): Offer | null {
-    const { provider, model } = route;
-    const path = pathOf(kind, provider, task);
-    if (path === null) return null;
-    const ordinary = this.prices.inForce(name, provider, { model, condition: null, at });
-    return {
-      upstream: name,
-      provider,
-      isDirect: !isRouter(kind),
-      needsOwnKey: !hasKey,
-      isLive: route.status === 'live',
-      isEnabled: isEnabled && this.isEnabled(provider),
-      isPriced: isPriced(ordinary, task),
-      contextLength: route.contextLength,
-      throughput: numberOf(route.entry['throughput']),
-      inputPrice: ordinary.get('input') ?? null,
-      outputPrice: ordinary.get('output') ?? null,
-      prices: this.prices.within(name, provider, model, at),
-      behaviour: this.behaviourOf(kind, provider),
-      modelSent: this.modelSentTo(kind, route, path),
-      path,
-    };
-  }
-
-  private isEnabled(provider: string): boolean {
-    return this.providers.get(provider)?.isEnabled ?? true;
-  }
-
-  /** Whether its upstream can be called at all. */
-  private isCalled({ upstream }: StoredRoute): boolean {
-    const known = this.upstreams.get(upstream);
-    return known !== undefined && known.isEnabled && known.hasKey;
-  }
-
-  private behaviourOf(kind: UpstreamKind, provider: string): ProviderBehaviour {
-    const behaviour = behaviourOf(kind, provider, this.providers.get(provider));
-    return this.options.neverAsked.has(provider)
-      ? { ...behaviour, streamUsage: 'never' }
-      : behaviour;
-  }
-
   private rememberedAt(at: Date): Remembered {
     const atMs = at.getTime();
     const { fromMs, untilMs } = this.remembered.span;
     if (atMs < fromMs || atMs >= untilMs) {
-      this.remembered = remembering(this.prices.spanAround(atMs));
+      this.remembered = remembering(this.index.prices.spanAround(atMs));
     }
     return this.remembered;
   }
@@ -407,54 +206,8 @@ function remembering(span: Span): Remembered {
   return { span, plans: new Map(), byAccount: new WeakMap() };
 }
 
-/**
- * Models that an upstream does not list (the router's catalogue has chat models only) and that
- * somebody gave a price: they are served by whom they are priced for.
- */
-function addPricedModels(
-  stored: StoredCatalog,
-  upstreams: ReadonlyMap<string, StoredUpstream>,
-  models: ReadonlyMap<string, readonly StoredModel[]>,
-  routes: Map<string, StoredRoute[]>,
-): void {
-  for (const { upstream, provider, model } of stored.prices) {
-    const isListed = models.get(model)?.some((one) => one.upstream === upstream) === true;
-    if (model === ANY_MODEL || isListed || !upstreams.has(upstream)) continue;
-    const isThere = routes
-      .get(model)
-      ?.some((route) => route.upstream === upstream && route.provider === provider);
-    if (isThere === true) continue;
-    push(routes, model, unlistedRoute(upstream, provider, model));
-  }
-}
-
-/** Of a model that its upstream does not list. */
-function unlistedRoute(upstream: string, provider: string, model: string): StoredRoute {
-  return {
-    upstream,
-    model,
-    provider,
-    providerModelId: null,
-    status: 'live',
-    contextLength: null,
-    entry: {},
-    isListed: true,
-    isPriceStale: false,
-  };
-}
-
 /** Settings that decide nothing are none. */
 function decided(routing: AccountRouting | null): AccountRouting | null {
   if (routing === null || routing.default !== null || routing.preferred.length > 0) return routing;
   return routing.disabled.size > 0 || routing.ownKeys.size > 0 ? routing : null;
-}
-
-function push<Item>(map: Map<string, Item[]>, key: string, item: Item): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [item]);
-  else list.push(item);
-}
-
-function numberOf(value: unknown): number | null {
-  return typeof value === 'number' && Number.isFinite(value) ? value : null;
 }
