@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { CallResult } from '../domain/health.js';
 import type { PriceRow } from '../domain/pricing.js';
-import type { AccountRouting, Resolution, RouteAsk } from '../domain/routing.js';
+import type { AccountRouting } from '../domain/routing-offers.js';
+import type { Resolution, RouteAsk } from '../domain/routing-ask.js';
 import type { Task } from '../domain/tasks.js';
 import type { Unit } from '../domain/units.js';
 import { CatalogSnapshot } from './catalog-snapshot.js';

@@ -1,13 +1,12 @@
 import { closestModels } from '../domain/closest-models.js';
 import type { PriceRow, RowsByUnit } from '../domain/pricing.js';
+import type { AccountRouting, ProviderBehaviour } from '../domain/routing-offers.js';
 import {
   parseAskedModel,
   unknownModel,
-  type AccountRouting,
-  type ProviderBehaviour,
   type Resolution,
   type RouteAsk,
-} from '../domain/routing.js';
+} from '../domain/routing-ask.js';
 import type { Task } from '../domain/tasks.js';
 import { DEFAULT_UPSTREAM, type PriceKey } from './catalog.js';
 import { emptyIndex, indexOf, type CatalogIndex } from './catalog-index.js';

@@ -1,13 +1,9 @@
 import type { PriceRow, RowsByUnit } from '../domain/pricing.js';
-import type { ProviderBehaviour, Resolution, RouteAsk } from '../domain/routing.js';
+import type { ProviderBehaviour } from '../domain/routing-offers.js';
+import type { Resolution, RouteAsk } from '../domain/routing-ask.js';
 
-export type {
-  Candidate,
-  ProviderBehaviour,
-  Resolution,
-  Route,
-  RouteAsk,
-} from '../domain/routing.js';
+export type { Resolution, Route, RouteAsk } from '../domain/routing-ask.js';
+export type { Candidate, ProviderBehaviour } from '../domain/routing-offers.js';
 
 /** The router in front of which we stand: the upstream of every route until others are configured. */
 export const DEFAULT_UPSTREAM = 'default';

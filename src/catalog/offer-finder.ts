@@ -1,10 +1,12 @@
-import type { ModelOffers, Offer, RouterChoice } from '../domain/routing-offers.js';
-import {
-  isPriced,
-  type AccountRouting,
-  type AskedModel,
-  type ProviderBehaviour,
-} from '../domain/routing.js';
+import type {
+  AccountRouting,
+  ModelOffers,
+  Offer,
+  ProviderBehaviour,
+  RouterChoice,
+} from '../domain/routing-offers.js';
+import { isPriced } from '../domain/routing.js';
+import type { AskedModel } from '../domain/routing-ask.js';
 import type { Task } from '../domain/tasks.js';
 import { DEFAULT_UPSTREAM, OPENAI_COMPATIBLE } from './catalog.js';
 import { unlistedRoute, type CatalogIndex } from './catalog-index.js';

@@ -1,4 +1,4 @@
-import type { ProviderBehaviour } from '../domain/routing.js';
+import type { ProviderBehaviour } from '../domain/routing-offers.js';
 import { isRouter, type UpstreamKind } from './provider-routes.js';
 
 /** An operator's settings over the table; null: the table counts. */

@@ -1,16 +1,13 @@
-import type { HealthView, ModelOffers } from '../domain/routing-offers.js';
+import type { AccountRouting, HealthView, ModelOffers } from '../domain/routing-offers.js';
 import { rendezvous, type TokenEstimate } from '../domain/routing-order.js';
-import {
-  policyOf,
-  routesFor,
-  stickyProviders,
-  type AccountRouting,
-  type AskedModel,
-  type NotSupported,
-  type Resolution,
-  type RouteAsk,
-  type RoutingPolicy,
-} from '../domain/routing.js';
+import { policyOf, routesFor, stickyProviders } from '../domain/routing.js';
+import type {
+  AskedModel,
+  NotSupported,
+  Resolution,
+  RouteAsk,
+  RoutingPolicy,
+} from '../domain/routing-ask.js';
 import type { Health } from './health.js';
 
 /** After a failed provider's time is over, so often one request finds out whether it serves again. */

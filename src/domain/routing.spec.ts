@@ -10,16 +10,14 @@ import {
   type ProviderBehaviour,
 } from './routing-offers.js';
 import { rendezvous } from './routing-order.js';
+import { isPriced, routesFor, stickyProviders } from './routing.js';
 import {
-  isPriced,
   parseAskedModel,
-  routesFor,
-  stickyProviders,
   type AskedModel,
   type Resolution,
   type Route,
   type RoutingContext,
-} from './routing.js';
+} from './routing-ask.js';
 import type { Task } from './tasks.js';
 import type { Unit } from './units.js';
 

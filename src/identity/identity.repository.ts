@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DatabaseService } from '../database/database.service.js';
-import type { AccountRouting } from '../domain/routing.js';
+import type { AccountRouting } from '../domain/routing-offers.js';
 import { SCOPES, type Scope } from '../http/caller.js';
 import type { Identity, Payer } from './identity.js';
 

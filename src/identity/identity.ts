@@ -1,4 +1,4 @@
-import type { AccountRouting } from '../domain/routing.js';
+import type { AccountRouting } from '../domain/routing-offers.js';
 import type { Scope } from '../http/caller.js';
 
 /** Requests that an account may make; null: no limit, 0: none at all. */

@@ -1,5 +1,5 @@
 import type { Catalog } from '../catalog/catalog.js';
-import type { RouteAsk } from '../domain/routing.js';
+import type { RouteAsk } from '../domain/routing-ask.js';
 import { estimatedTokens } from '../domain/estimate.js';
 import type { Config } from '../config/config.js';
 import { refusal, type Refusal } from '../domain/errors.js';

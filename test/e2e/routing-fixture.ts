@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { AccountRouting } from '../../src/domain/routing.js';
+import type { AccountRouting } from '../../src/domain/routing-offers.js';
 import { IdentityService } from '../../src/identity/identity.service.js';
 import { startService, type TestService } from '../support/service.js';
 import { ask, chat, startSimulated, type SimulatedService } from '../support/simulated.js';
