@@ -1,5 +1,4 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
-import { createHmac, hkdfSync } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -15,14 +14,15 @@ import { billedTo, type Identity } from '../identity/identity.js';
 import { IdentityService } from '../identity/identity.service.js';
 import { Journal } from '../metering/journal.js';
 import { MediaJobsService } from '../metering/media-jobs.service.js';
+import { Admissions } from './admissions.js';
 import { Spool } from './body/spool.js';
 import { BufferBudget } from './buffer-budget.js';
-import { Call, type RoutedRequest } from './call.js';
+import { Call } from './call.js';
 import { CallRegistry } from './call-registry.js';
 import { sendRefusal } from './error-answer.js';
+import { discardBody } from './discard-body.js';
 import { CHAT_COMPLETIONS, type Endpoint } from './endpoints.js';
 import { Forwarder } from './forwarder.js';
-import { Holds } from './holds.js';
 import { JobRequests, UNKNOWN_ROUTE } from './passthrough/job-requests.js';
 import { isJobRoute, matchPassThrough, type MatchedRoute } from './passthrough/match.js';
 import { endpointOf } from './passthrough/pass-endpoint.js';
@@ -34,17 +34,11 @@ import { readMarks, secretOf } from './request-headers.js';
 import { RequestReader } from './request-reader.js';
 import { ServerlessTier } from './serverless/serverless-tier.service.js';
 import { WaitingRoom } from './serverless/waiting-room.js';
+import { UnavailablePause } from './unavailable-pause.js';
 import { Upstreams } from './upstreams.js';
 
-/** A second 503 to the same token so soon is sent late: some clients repeat without a pause. */
-const UNAVAILABLE_AGAIN_MS = 5000;
-const UNAVAILABLE_DELAY_MS = 1000;
-const REMEMBERED_TOKENS_MAX = 10_000;
 /** So many uploads of the largest size may lie on disk at once. */
 const SPOOLED_UPLOADS_MAX = 16;
-/** What of a refused body is read and thrown away, so that the client sees the answer. */
-const DISCARD_MAX_BYTES = 64 * 1024 * 1024;
-const DISCARD_MAX_MS = 10_000;
 
 interface Identified {
   readonly identity: Identity;
@@ -58,11 +52,10 @@ export class ProxyService implements OnModuleInit {
   private readonly buffers: BufferBudget;
   private readonly spool: Spool;
   private readonly reader: RequestReader;
-  private readonly holds: Holds;
+  private readonly admissions: Admissions;
   private readonly jobRequests: JobRequests;
-  private readonly bodyMacKey: Buffer;
   private readonly forwarder: Forwarder;
-  private readonly lastUnavailable = new Map<string, number>();
+  private readonly unavailable = new UnavailablePause();
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -71,7 +64,7 @@ export class ProxyService implements OnModuleInit {
     private readonly identities: IdentityService,
     catalog: Catalog,
     health: Health,
-    private readonly journal: Journal,
+    journal: Journal,
     private readonly metrics: MetricsService,
     private readonly rates: RateLimitsService,
     private readonly serverless: ServerlessTier,
@@ -96,8 +89,7 @@ export class ProxyService implements OnModuleInit {
       settleWaitMaxMs: config.settleWaitMaxMs,
       isDemo: config.isDemo,
     });
-    this.holds = new Holds(config);
-    this.bodyMacKey = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'idempotency body', 32));
+    this.admissions = new Admissions(config, journal, encryptionKey);
     serverless.watchLoad(() => this.calls.size);
     this.forwarder = new Forwarder({
       config,
@@ -112,7 +104,7 @@ export class ProxyService implements OnModuleInit {
       calls: this.calls,
       serverless,
       waitingRoom,
-      beforeUnavailable: (call, routed) => this.pauseAfterUnavailable(call, routed.identity),
+      beforeUnavailable: (call, { identity }) => this.unavailable.before(call, identity),
     });
   }
 
@@ -195,7 +187,7 @@ export class ProxyService implements OnModuleInit {
       }
 
       // 4 admit
-      const refused = await this.admit(call, routed);
+      const refused = await this.admissions.admit(call, routed);
       if (refused !== null) {
         await this.refuse(call, refused, identity);
         return;
@@ -296,43 +288,11 @@ export class ProxyService implements OnModuleInit {
     );
   }
 
-  private async admit(call: Call, routed: RoutedRequest): Promise<Refusal | null> {
-    const { identity, marks, body } = routed;
-    const result = await this.journal.admit({
-      id: call.id,
-      createdAt: call.createdAt,
-      accountId: identity.accountId,
-      memberId: identity.memberId,
-      tokenId: identity.tokenId,
-      upstream: routed.routes[0]?.upstream ?? '',
-      model: routed.model,
-      task: routed.endpoint.task,
-      isStream: routed.facts.stream === true,
-      tags: marks.tags,
-      sessionId:
-        marks.sessionId ??
-        routed.facts.sessionId?.slice(0, 256).replaceAll('\0', '').toWellFormed() ??
-        null,
-      clientRequestId: marks.clientRequestId,
-      hold: this.holds.of(routed),
-      idempotency:
-        marks.idempotencyKey === null
-          ? null
-          : {
-              key: marks.idempotencyKey,
-              bodyMac: createHmac('sha256', this.bodyMacKey).update(body.digest).digest(),
-            },
-    });
-    if (result.kind !== 'admitted') return refusals.admissionRefusal(result);
-    call.event = result.event;
-    return null;
-  }
-
   private async refuse(call: Call, refused: Refusal, identity: Identity | null): Promise<void> {
     this.metrics.refusals.inc({ code: refused.code });
     if (call.attempts.length === 0) await this.serverless.giveBack(call);
     if (errorStatus(refused.code) === 503 && identity !== null)
-      await this.pauseAfterUnavailable(call, identity);
+      await this.unavailable.before(call, identity);
     if (identity !== null && call.rates === null && isRateLimited(identity))
       await this.rates.show(call, identity);
     call.rates?.writeTo(call.response);
@@ -342,31 +302,4 @@ export class ProxyService implements OnModuleInit {
       isDemo: this.config.isDemo,
     });
   }
-
-  /** The second 503 to a token within five seconds waits a second. */
-  private async pauseAfterUnavailable(call: Call, { tokenId }: Identity): Promise<void> {
-    const now = performance.now();
-    const last = this.lastUnavailable.get(tokenId);
-    if (this.lastUnavailable.size >= REMEMBERED_TOKENS_MAX) this.lastUnavailable.clear();
-    this.lastUnavailable.set(tokenId, now);
-    if (last === undefined || now - last > UNAVAILABLE_AGAIN_MS || call.isClientGone) return;
-    await new Promise((wake) => setTimeout(wake, UNAVAILABLE_DELAY_MS));
-  }
-}
-
-/** Lets the rest of a refused body run into nothing, so that the client gets to read the answer. */
-function discardBody({ request, response }: Call): void {
-  let discarded = 0;
-  response.shouldKeepAlive = false;
-  const timer = setTimeout(() => request.destroy(), DISCARD_MAX_MS);
-  timer.unref();
-  request
-    .on('data', (chunk: Buffer) => {
-      discarded += chunk.length;
-      if (discarded > DISCARD_MAX_BYTES) request.destroy();
-    })
-    .once('close', () => {
-      clearTimeout(timer);
-    });
-  request.resume();
 }
