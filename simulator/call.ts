@@ -3,7 +3,7 @@ import type { AnswerPlan } from './answer-plan.js';
 import type { BookEntry, Outcome } from './books.js';
 import type { Offer } from './catalogue.js';
 import type { Context } from './context.js';
-import { type AnswerFacts, completionTokens, reasoningTokens } from './dialects.js';
+import { type AnswerFacts, completionTokens, reasoningTokens, type Units } from './dialects.js';
 import type { Directives } from './directives.js';
 import type { Fault } from './faults.js';
 import { isObject, type JsonObject } from './json.js';
@@ -14,7 +14,15 @@ import type { Task } from './tasks.js';
 import { usageAlteration, type UsageFields } from './usage-faults.js';
 
 /** How much of the answer had been generated when the provider stopped counting. */
-export type Extent = 'whole' | 'nothing' | { readonly tokens: number };
+export type Extent = 'whole' | 'nothing' | Generated;
+
+/** A part of an answer. */
+export interface Generated {
+  /** Completion tokens. */
+  readonly tokens: number;
+  /** What was used beyond tokens; null: everything that the whole answer uses. */
+  readonly units: Units | null;
+}
 
 /** What a request is, once it is known who serves it. */
 export interface CallTerms {
@@ -94,7 +102,8 @@ export class Call {
       cacheWrite1h: billed ? plan.cacheWrite1hTokens : 0,
       completion,
     };
-    const units = billed ? plan.units : {};
+    const made = counted === 'whole' || counted === 'nothing' ? null : counted.units;
+    const units = billed ? (made ?? plan.units) : {};
     const entry: Omit<BookEntry, 'seq'> = {
       requestId: this.requestId,
       requestIdSent: this.requestIdSent && status !== 0,
@@ -125,8 +134,8 @@ export class Call {
    * The client hung up. A provider that bills on bills the whole answer; one that stops bills what
    * it generated, which is nothing while the headers (`status` 0) have not left.
    */
-  recordAbort(status: number, generatedTokens: number): void {
-    const stopped: Extent = status === 0 ? 'nothing' : { tokens: generatedTokens };
+  recordAbort(status: number, generated: Generated): void {
+    const stopped: Extent = status === 0 ? 'nothing' : generated;
     const routerBillsOn = this.terms.viaRouter && this.context.routerBillsAborted;
     const stops = this.provider.stopsBillingAtAbort && !routerBillsOn;
     const extent = stops ? stopped : 'whole';

@@ -24,12 +24,17 @@ export interface AnswerFacts {
   readonly usageDecreases: boolean;
 }
 
+/** Quantities beyond tokens, by unit. */
+export type Units = Readonly<Record<string, bigint>>;
+
 /** One step of a stream. `tokens` = completion tokens generated once it was sent, over all choices. */
 export type StreamEvent =
   | {
       readonly kind: 'data';
       readonly payload: JsonObject;
       readonly tokens: number;
+      /** What is billed beyond tokens once it was sent. Left out: everything, from the first event on. */
+      readonly units?: Units;
       /** The `event:` line above the data, where the route has one. */
       readonly name?: string;
     }

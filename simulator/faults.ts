@@ -26,6 +26,7 @@ export const otherFaults = [
   'reset-mid-stream',
   'hang-mid-stream',
   'end-mid-stream',
+  'no-last-blank-line',
   'error-first-event',
   'error-mid-stream',
   'missing-usage',

@@ -1,14 +1,17 @@
 import { planMedia } from './answer-plan.js';
 import type { Call } from './call.js';
 import type { Offer } from './catalogue.js';
-import type { Endpoint, Understood } from './endpoint.js';
+import type { Units } from './dialects.js';
+import { type Endpoint, isPlain, type Understood } from './endpoint.js';
 import { invalidRequest, jsonError } from './error-answers.js';
 import type { Exchange } from './exchange.js';
+import { imageStream, partialsOf, TOKENS_PER_PARTIAL } from './image-events.js';
 import { countOrNull, type JsonObject } from './json.js';
 import type { Body } from './lying-body.js';
 import { OVERSIZE_BYTES, refusedWith200, sendBody, sendWhole } from './plain.js';
 import { base64, type Picture, png } from './png.js';
 import { hashText } from './random.js';
+import { sendStream } from './stream.js';
 import { missingModel, textRefusal } from './text-refusals.js';
 import { INPUT_OUTPUT_USAGE } from './usage-faults.js';
 import type { Route } from './routes.js';
@@ -49,11 +52,16 @@ function read(body: JsonObject): Understood {
     return { refusal: invalidRequest(`n must be from 1 to ${MOST_IMAGES}`, 'n', null) };
   }
   if (size === null) return { refusal: invalidRequest('Invalid size', 'size', null) };
+  const partials = partialsOf(body);
+  if (partials === null) {
+    return { refusal: invalidRequest('From 0 to 3', 'partial_images', null) };
+  }
+  const isStream = body['stream'] === true;
   return {
     ask: {
       model,
       body,
-      isStream: false,
+      isStream,
       text: prompt,
       plan: (asked, offer, seed) => {
         const hash = hashText(prompt.slice(-TAIL_CHARS), seed ^ prompt.length);
@@ -61,11 +69,15 @@ function read(body: JsonObject): Understood {
         if (!hasTokenPrice(offer)) return planMedia(hash, units);
         const counted = Math.max(1, Math.ceil(prompt.length / CHARS_PER_TOKEN));
         const tokens = { prompt: asked.input ?? counted, completion: 0 };
-        const made = BigInt(n * (asked.output ?? tokensOf(size)));
+        const each = asked.output ?? tokensOf(size);
+        const made = BigInt(n * (each + (isStream ? partials * TOKENS_PER_PARTIAL : 0)));
         return planMedia(hash, { ...units, image_output: made }, tokens);
       },
       refusal: (call) => textRefusal(call, 'prompt'),
-      answer: (exchange, call) => answer(exchange, call, n, size),
+      answer: (exchange, call) =>
+        isPlain(call)
+          ? answer(exchange, call, n, size)
+          : answerInEvents(exchange, call, { n, size, partials }),
     },
   };
 }
@@ -126,12 +138,36 @@ async function answer(exchange: Exchange, call: Call, n: number, size: Size): Pr
   await sendWhole(exchange, call, call.headers, sent);
 }
 
+interface Asked {
+  readonly n: number;
+  readonly size: Size;
+  readonly partials: number;
+}
+
+/** Each event is whole in memory, unlike a plain answer. */
+async function answerInEvents(exchange: Exchange, call: Call, asked: Asked): Promise<void> {
+  const { n, size, partials } = asked;
+  const bytesEach = Math.floor(((call.asked.bytes ?? 0) / n) * 0.75);
+  const picture = (index: number): string => {
+    const color = hashText(String(index), call.plan.hash) & 0xffffff;
+    return Buffer.concat([...base64(png({ ...size, color }, bytesEach)).pieces]).toString('latin1');
+  };
+  const { alterUsage } = call.facts;
+  const usage = (units: Units): JsonObject | null => {
+    if (!hasTokenPrice(call.offer)) return null;
+    const stated = imageUsage(call, units);
+    return alterUsage === null ? stated : alterUsage(stated);
+  };
+  const text = `${size.width}x${size.height}`;
+  await sendStream(exchange, call, imageStream(call, { n, partials, picture, size: text, usage }));
+}
+
 /** What follows the pictures: a usage where they are priced by tokens, and a fault's filler. */
 function rest(call: Call): string {
   const { offer, facts, asked } = call;
   const more: JsonObject = {};
   if (hasTokenPrice(offer)) {
-    const usage = imageUsage(call);
+    const usage = imageUsage(call, call.plan.units);
     const altered = facts.alterUsage === null ? usage : facts.alterUsage(usage);
     if (altered !== null) more['usage'] = altered;
   }
@@ -140,8 +176,8 @@ function rest(call: Call): string {
   return json === '' ? '' : `,${json}`;
 }
 
-function imageUsage({ plan }: Call): JsonObject {
-  const output = Number(plan.units['image_output'] ?? 0n);
+function imageUsage({ plan }: Call, units: Units): JsonObject {
+  const output = Number(units['image_output'] ?? 0n);
   return {
     total_tokens: plan.promptTokens + output,
     input_tokens: plan.promptTokens,

@@ -77,6 +77,6 @@ export async function sendBody(
   }
   if (call.has('hang-mid-stream')) {
     await exchange.untilGone();
-    call.recordAbort(200, completionTokens(call.plan));
+    call.recordAbort(200, { tokens: completionTokens(call.plan), units: null });
   }
 }

@@ -97,7 +97,7 @@ async function isInterrupted(context: Context, exchange: Exchange, call: Call): 
   const interruption = await interrupt(exchange, call.asked, call.random, call.model, call.headers);
   switch (interruption.kind) {
     case 'client_gone':
-      call.recordAbort(0, 0);
+      call.recordAbort(0, { tokens: 0, units: null });
       return true;
     case 'reset':
       call.record('faulted', 0, 'nothing');

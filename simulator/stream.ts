@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Outcome } from './books.js';
-import type { Call, Extent } from './call.js';
+import type { Call, Extent, Generated } from './call.js';
 import { OVERSIZE_BYTES, sendWhole } from './plain.js';
 import type { StreamEvent } from './dialects.js';
 import { htmlPage } from './error-answers.js';
@@ -21,10 +21,9 @@ export interface StreamedAnswer {
   padding(text: string): JsonObject;
 }
 
-/** One write of a stream. `tokens` = completion tokens generated once it was sent. */
-interface Frame {
+/** One write of a stream, and what was generated once it was sent. */
+interface Frame extends Generated {
   readonly text: string;
-  readonly tokens: number;
 }
 
 /** A stream as it will be sent, and how its line in the books reads once it was. */
@@ -73,7 +72,7 @@ async function play(exchange: Exchange, call: Call, script: Script, wire: Wire):
   const { frames } = script;
   const strikes = call.has('reset-mid-stream') || call.has('hang-mid-stream');
   const strikeAt = strikes ? strikeIndex(call, frames.length) : -1;
-  let generated = 0;
+  let generated = before(frames);
   for (const [index, frame] of frames.entries()) {
     if (exchange.isGone) break;
     if (index === strikeAt) {
@@ -85,14 +84,14 @@ async function play(exchange: Exchange, call: Call, script: Script, wire: Wire):
     // Before the last bytes leave: whoever has seen the whole answer finds its line in the books.
     if (isLast) call.record(script.outcome, 200, script.extent);
     await wire.send(frame.text);
-    generated = frame.tokens;
+    generated = frame;
     if (!isLast) await pause(exchange, call);
   }
   if (exchange.isGone) call.recordAbort(200, generated);
   else await wire.end();
 }
 
-async function strike(exchange: Exchange, call: Call, generated: number): Promise<void> {
+async function strike(exchange: Exchange, call: Call, generated: Generated): Promise<void> {
   exchange.flushHeaders();
   if (call.has('hang-mid-stream')) {
     await exchange.untilGone();
@@ -100,7 +99,7 @@ async function strike(exchange: Exchange, call: Call, generated: number): Promis
     return;
   }
   await exchange.settle();
-  call.record('faulted', 200, { tokens: generated });
+  call.record('faulted', 200, generated);
   exchange.reset();
 }
 
@@ -122,34 +121,47 @@ function scriptOf(call: Call, answer: StreamedAnswer): Script {
   const framing = { crlf: call.has('crlf'), multiLine: call.has('multi-line-data') };
   const frames: Frame[] = events.map((event) => ({
     text: renderEvent(event, framing),
-    tokens: event.tokens,
+    ...generatedAt(event),
   }));
-  const error = (tokens: number): Frame => ({
+  const error = (generated: Generated): Frame => ({
+    ...generated,
     text: renderEvent(answer.error, { crlf: false, multiLine: false }),
-    tokens,
   });
   if (call.has('error-first-event')) {
-    return { frames: [error(0)], outcome: 'faulted', extent: 'nothing' };
+    return { frames: [error(before(frames))], outcome: 'faulted', extent: 'nothing' };
   }
   const at = strikeIndex(call, frames.length);
-  const tokens = frames[at - 1]?.tokens ?? 0;
+  const extent: Generated = frames[at - 1] ?? before(frames);
   if (call.has('error-mid-stream')) {
-    const cut = [...frames.slice(0, at), error(tokens)];
-    return { frames: cut, outcome: 'faulted', extent: { tokens } };
+    return { frames: [...frames.slice(0, at), error(extent)], outcome: 'faulted', extent };
   }
   if (call.has('end-mid-stream')) {
     // An empty last frame keeps a stream that ends at once a stream: it still has a line in the books.
-    const cut = [...frames.slice(0, at), { text: '', tokens }];
-    return { frames: cut, outcome: 'faulted', extent: { tokens } };
+    const cut = [...frames.slice(0, at), { ...extent, text: '' }];
+    return { frames: cut, outcome: 'faulted', extent };
   }
   if (call.has('invalid-json')) {
-    frames.splice(at, 0, { text: 'data: {"id":"chatcmpl-\n\n', tokens });
+    frames.splice(at, 0, { ...extent, text: 'data: {"id":"chatcmpl-\n\n' });
+  }
+  const last = frames.at(-1);
+  if (call.has('no-last-blank-line') && last !== undefined) {
+    frames.splice(-1, 1, { ...last, text: last.text.trimEnd() });
   }
   if (call.has('oversize-event')) {
     const padding = answer.padding('x'.repeat(call.asked.sizeBytes ?? OVERSIZE_BYTES));
-    frames.splice(at, 0, { text: `data: ${JSON.stringify(padding)}\n\n`, tokens });
+    frames.splice(at, 0, { ...extent, text: `data: ${JSON.stringify(padding)}\n\n` });
   }
   return { frames, outcome: answer.outcome, extent: 'whole' };
+}
+
+/** What was generated before the first event: nothing, where events say what they use. */
+function before(frames: readonly Frame[]): Generated {
+  return { tokens: 0, units: (frames[0]?.units ?? null) === null ? null : {} };
+}
+
+function generatedAt(event: StreamEvent): Generated {
+  const units = event.kind === 'data' ? (event.units ?? null) : null;
+  return { tokens: event.tokens, units };
 }
 
 /** `[[sim done=yes|no]]` overrules whether the provider ends its streams in `[DONE]`. */

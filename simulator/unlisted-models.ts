@@ -21,6 +21,8 @@ export const TRANSCRIPTION = 'tollgate-sim/transcription';
 export const TRANSCRIPTION_TOKENS = 'tollgate-sim/transcription-tokens';
 /** USD 0.000015 (together, the fastest) and 0.00000062 (deepinfra) per character. */
 export const SPEECH = 'tollgate-sim/speech';
+/** Text tokens in and audio tokens out: USD 0.60 and 12 per million at openai, 0.50 and 10 at nebius. */
+export const SPEECH_TOKENS = 'tollgate-sim/speech-tokens';
 
 interface Row {
   readonly provider: string;
@@ -104,5 +106,9 @@ export const unlistedModels: readonly { model: string; offers: readonly OfferTer
   model(SPEECH, 'speech', [
     per('together', 'character', '0.000015'),
     per('deepinfra', 'character', '0.00000062'),
+  ]),
+  model(SPEECH_TOKENS, 'speech', [
+    { provider: 'openai', input: '0.60', rates: [['audio_output', '12']] },
+    { provider: 'nebius', input: '0.50', rates: [['audio_output', '10']] },
   ]),
 ];

@@ -127,7 +127,9 @@ export function endingOf(
     durationMs: call.elapsedMs(),
     attempts: call.attempts,
     rawUsage: rawUsageOf(rating, condition),
-    givesKeyBack: rating.state === 'released' && (served === null || served.status >= 400),
+    givesKeyBack:
+      rating.state === 'released' &&
+      (served === null || served.status >= 400 || outcome === 'upstream_error'),
   };
 }
 
@@ -138,7 +140,7 @@ function rawUsageOf(rating: Rating, condition: string | null): string | null {
 }
 
 /** A provider's figure may have more decimals than a pico-dollar: it is information, floored. */
-function picoUsdFloored(usdText: string): PicoUsd | null {
+export function picoUsdFloored(usdText: string): PicoUsd | null {
   const match = /^(\d{1,6})(?:\.(\d+))?$/.exec(usdText);
   if (match === null) return null;
   const fraction = (match[2] ?? '').slice(0, 12).padEnd(12, '0');

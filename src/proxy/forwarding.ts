@@ -5,6 +5,7 @@ import type { Refusal } from '../domain/errors.js';
 import { refOf, type EventOutcome } from '../metering/journal.js';
 import { AttemptNotes, type Answered, type AttemptPlan } from './attempt-notes.js';
 import type { Call, RoutedRequest } from './call.js';
+import { callHeaders } from './call-headers.js';
 import { endingOf, NOTHING_READ } from './ending.js';
 import { readErrorText, ReplayedExchange } from './error-text.js';
 import {
@@ -19,13 +20,7 @@ import type { JobShape } from './passthrough/job-shapes.js';
 import { SubmitRelay } from './passthrough/submit-relay.js';
 import { PlainRelay } from './plain-relay.js';
 import * as refusals from './refusals.js';
-import {
-  encodingOf,
-  isEventStream,
-  ownHeaders,
-  passedHeaders,
-  STREAM_HEADERS,
-} from './response-headers.js';
+import { encodingOf, isEventStream, passedHeaders, STREAM_HEADERS } from './response-headers.js';
 import {
   coldStartOf,
   loadingRefusal,
@@ -334,6 +329,9 @@ export class Forwarding {
       holdMaxBytes: parts.config.responseHoldMaxBytes,
       budget: parts.buffers,
       encoding: encodingOf(head.headers),
+      markFailed: (failure) => {
+        this.notes.markFailed(failure);
+      },
       sendHead: ({ bodyBytes, costUsd }) => {
         if (call.isClientGone) return;
         const headers = Object.assign(passedHeaders(head.headers, true), own);
@@ -350,21 +348,15 @@ export class Forwarding {
       case 'withheld':
         return { kind: 'ended', refusal: NOT_RECORDED };
       case 'broken':
-        this.notes.markFailed(result.failure);
         return { kind: 'ended', refusal: refusals.failureRefusal(result.failure) };
     }
   }
 
   /** Of an answer whose attempt is recorded. */
-  private answerHeaders({ plan, served }: Answered): OutgoingHttpHeaders {
-    const { call, routed } = this;
+  private answerHeaders({ plan }: Answered): OutgoingHttpHeaders {
+    const { call } = this;
     call.rates?.writeTo(call.response);
-    const headers = ownHeaders({ requestId: call.id, isDemo: this.parts.config.isDemo });
-    if (served.provider !== null) headers['x-inference-provider'] = served.provider;
-    headers['x-tollgate-model'] = routed.model;
-    headers['x-tollgate-attempts'] = String(call.attempts.length);
-    const written = call.event?.maxOutputTokensWritten ?? null;
-    if (written !== null) headers['x-tollgate-max-tokens'] = String(written);
+    const headers = callHeaders(call, this.parts.config.isDemo);
     const dropped = this.outgoing.droppedFor(plan.route);
     if (dropped.length > 0) headers['x-tollgate-dropped'] = dropped.join(', ');
     return headers;

@@ -8,7 +8,7 @@ import type { Call, Relayed, RoutedRequest, Served } from './call.js';
 import { AnswerReader, type AnswerReading } from './dialects/answer-reader.js';
 import { insertCostIntoBody } from './dialects/cost-insert.js';
 import { conditionOfCall, NOTHING_READ, outputTokensRead, rateCall } from './ending.js';
-import { meterFor, type AnswerMeter } from './media/answer-meter.js';
+import { jsonMeterFor, meterFor, type AnswerMeter } from './media/answer-meter.js';
 import { settleCall } from './settlement.js';
 import type { AnswerSink, UpstreamExchange, UpstreamFailure } from './upstream-exchange.js';
 
@@ -23,6 +23,8 @@ export interface PlainOptions {
   readonly holdMaxBytes: number;
   readonly budget: BufferBudget;
   readonly encoding: string | null;
+  /** Before the settlement, which records the attempt. */
+  readonly markFailed: (failure: UpstreamFailure) => void;
   /** Writes the head; `body` is the whole body when it is known, `costUsd` when it is settled. */
   readonly sendHead: (known: {
     readonly bodyBytes: number | null;
@@ -48,6 +50,8 @@ export class PlainRelay implements AnswerSink {
   private tail: Buffer[] = [];
   private isLarge = false;
   private isUnread = false;
+  /** Reads in passing what is too long to be kept: the usage that it states at its end. */
+  private passing: AnswerMeter | null = null;
   /** Of an answer that is not made of text alone. */
   private readonly meter: AnswerMeter | null;
   private readonly meterDecoder: BoundedDecoder | null;
@@ -95,7 +99,8 @@ export class PlainRelay implements AnswerSink {
     if (isKept) {
       this.countedBytes += chunk.length;
       this.chunks.push(chunk);
-    } else if (isWanted) this.isUnread = true;
+    } else if (isWanted) this.readInPassing();
+    this.passing?.push(chunk);
     if (this.isLarge) this.tail.push(chunk);
     else if (this.isUnread || this.sizeBytes > this.options.holdMaxBytes) {
       this.isLarge = true;
@@ -105,6 +110,14 @@ export class PlainRelay implements AnswerSink {
     }
     if (this.isUnread) this.forget();
     return this.isLarge ? this.relayAllButTail() : true;
+  }
+
+  private readInPassing(): void {
+    this.isUnread = true;
+    if (this.meter !== null || this.options.encoding !== null) return;
+    const passing = jsonMeterFor(this.routed.endpoint, this.served);
+    for (const chunk of this.chunks) passing.push(chunk);
+    this.passing = passing;
   }
 
   end(): void {
@@ -138,9 +151,13 @@ export class PlainRelay implements AnswerSink {
     }
   }
 
-  private async settleAndEnd(failure: UpstreamFailure | null): Promise<void> {
+  private async settleAndEnd(broken: UpstreamFailure | null): Promise<void> {
     const { call, options, served } = this;
-    const { reading, report } = await this.metered(failure);
+    const metered = await this.metered(broken);
+    const isMalformed = broken === null && this.isNoAnswer(metered.reading);
+    const failure = isMalformed ? 'malformed' : broken;
+    if (failure !== null) options.markFailed(failure);
+    const { reading, report } = isMalformed ? { reading: NOTHING_READ, report: null } : metered;
     const rating = rateCall(call, this.routed, served, reading, report);
     const outcome = this.outcome(failure, reading);
     this.relayed = { outcome, outputTokens: outputTokensRead(reading) };
@@ -198,6 +215,17 @@ export class PlainRelay implements AnswerSink {
     return changed ?? body;
   }
 
+  /**
+   * A text's answer that is not one JSON value can be charged by nothing that it states, and read by
+   * nobody: it is held back whole still.
+   */
+  private isNoAnswer({ hasEnd }: AnswerReading): boolean {
+    const { endpoint } = this.routed;
+    const isJsonDue = endpoint.isCharged && endpoint.isMeteredInTokens && this.served.status < 300;
+    const isReadable = this.options.encoding === null && this.sizeBytes > 0;
+    return isJsonDue && isReadable && !this.isLarge && !hasEnd;
+  }
+
   private outcome(failure: UpstreamFailure | null, reading: AnswerReading): EventOutcome {
     if (this.call.isCut) return 'aborted';
     if (this.call.isClientGone) return 'client_gone';
@@ -220,9 +248,9 @@ export class PlainRelay implements AnswerSink {
 
   private async read(failure: UpstreamFailure | null): Promise<AnswerReading> {
     if (this.isUnread) {
-      // Too long to be read: what passed is all there is to estimate from.
+      // Where it states no usage, what passed is all there is to estimate from.
       return {
-        ...NOTHING_READ,
+        ...(this.passing?.end().reading ?? NOTHING_READ),
         hasContent: this.served.status < 400,
         contentBytes: this.sizeBytes,
       };

@@ -5,7 +5,7 @@ import type { Config } from '../config/config.js';
 import { refusal, type Refusal } from '../domain/errors.js';
 import type { Identity } from '../identity/identity.js';
 import { readChatRequest } from './body/chat-request.js';
-import { readMediaRequest } from './body/media-request.js';
+import { asksForSoundInEvents, readMediaRequest } from './body/media-request.js';
 import { readUpload, uploadKindOf, uploadRefusal, type UploadKind } from './body/read-upload.js';
 import { BufferedBody } from './body/request-body.js';
 import type { Spool } from './body/spool.js';
@@ -77,9 +77,10 @@ export class RequestReader {
     if (webhook !== null) return webhook;
     const media = readMediaRequest(reading.body, facts, endpoint.task);
     if (!media.ok) return refusal(media.code, media.message, { param: media.field });
+    const isStream = endpoint.task === 'speech' && asksForSoundInEvents(reading.body, facts);
     return this.route(call, asker, {
       body: call.body,
-      facts,
+      facts: isStream ? { ...facts, stream: true } : facts,
       media: media.media,
       textBytes: media.textBytes,
     });
@@ -123,6 +124,7 @@ export class RequestReader {
   ): RoutedRequest | Refusal {
     const { endpoint, request } = call;
     const { facts } = read;
+    if ((facts.model?.length ?? 0) > refusals.MODEL_TEXT_MAX_CHARS) return refusals.MODEL_TOO_LONG;
     const resolution =
       call.pass === null
         ? this.catalog.resolve(askOf(call, asker, read))

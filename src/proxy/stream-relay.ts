@@ -21,6 +21,8 @@ const DECODING_MAX_CHUNKS = 16;
 const COMMENTS_MAX_BYTES = 16 * 1024;
 /** After the end marker an upstream has this long to end its body, to keep its connection. */
 const AFTER_END_MS = 2000;
+/** Ends an event whose own blank line the upstream left out. */
+const BLANK_LINE = Buffer.from('\n\n');
 
 export interface StreamOptions {
   readonly journal: Journal;
@@ -138,6 +140,7 @@ export class StreamRelay implements AnswerSink {
     if (!this.hasSentHead) this.sendHead();
     if (this.decoder === null) {
       const rest = this.splitter.end();
+      this.meter?.push(BLANK_LINE);
       if (rest !== null) {
         const kind = this.reader.readEvent(rest);
         if (kind !== 'usage_only' || !this.options.removesUsageEvent)
@@ -146,6 +149,9 @@ export class StreamRelay implements AnswerSink {
       this.settle(this.outcome('complete'));
     } else {
       void this.decoder.finish().then(() => {
+        const rest = this.splitter.end();
+        if (rest !== null) this.reader.readEvent(rest);
+        this.meter?.push(BLANK_LINE);
         this.held.push(this.tail);
         this.settle(this.outcome('complete'));
       });

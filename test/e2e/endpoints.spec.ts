@@ -70,6 +70,7 @@ const ROUTES: readonly Route[] = [
   },
 ];
 const STREAMING = ROUTES.filter(({ streams }) => streams);
+const LONG = STREAMING.filter(({ path }) => path !== '/v1/completions');
 const MAXIMA = ['max_tokens', 'max_completion_tokens', 'max_output_tokens'];
 const SIZE = 'input=100 cached=0 output=8 chunks=4 reasoning=0';
 
@@ -120,6 +121,32 @@ async function errorOf({ path }: Route, response: Response): Promise<unknown> {
   } else expect(Object.keys(body)).toEqual(['error']);
   return body.error;
 }
+
+it.each(LONG)('$path: an answer of 9 MB is charged by the usage that it states', async (route) => {
+  const directives = `${SIZE} fault=oversize-event size=9000000`;
+  const response = await post(route, { directives });
+  expect(response.status).toBe(200);
+  expect((await response.arrayBuffer()).byteLength).toBeGreaterThan(9_000_000);
+  const { event } = await bookedAs(service, idOf(response));
+  expect(event).toMatchObject({ usageSource: 'provider', inputTokens: 100, outputTokens: 8 });
+});
+
+it.each([
+  ['floats', 64, 'float'],
+  ['base64', 256, 'base64'],
+])('many embeddings as short %s are charged by the usage behind them', async (_, ...form) => {
+  const [dimensions, encoding_format] = form;
+  const input = Array.from({ length: 400 }, (_one, at) => Array<number>(100).fill(at));
+  const response = await fetch(`${service.url}/v1/embeddings`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model: EMBEDDINGS, input, dimensions, encoding_format }),
+  });
+  expect(response.status).toBe(200);
+  await response.arrayBuffer();
+  const { event } = await bookedAs(service, idOf(response));
+  expect(event).toMatchObject({ usageSource: 'provider', inputTokens: 40_000 });
+});
 
 describe.each(ROUTES)('$path', (route) => {
   it('answers, is charged what was billed, and has a maximum where one can be written', async () => {

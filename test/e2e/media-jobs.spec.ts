@@ -229,6 +229,9 @@ describe.each(SUBMITS)('a job at %s', (provider, submitPath, body, idOf, pathsOf
     expect(result.status).toBe(200);
     const event = await settled(eventId);
     expect(event).toMatchObject({ state: 'settled', provider, providerRequestId: id });
+    // Together says what it costs.
+    const reported = provider === 'together' ? event['costUsd'] : null;
+    expect(event).toMatchObject({ providerReportedCostUsd: reported });
     const [stored] = await service.database.query<{ cost: string }>(
       'SELECT cost_pico_usd::text AS cost FROM usage_events WHERE id = $1',
       [eventId],

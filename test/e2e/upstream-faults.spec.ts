@@ -118,12 +118,44 @@ describe('a plain answer', () => {
     }
   });
 
-  it('passes when it is no JSON, and is not charged for what cannot be read', async () => {
-    for (const fault of ['invalid-json', 'html-200']) {
-      const { response, event } = await run(`fault=${fault}`, false);
-      expect(response.status).toBe(200);
-      expect(['released', 'settled', 'quarantined']).toContain(event.state);
-    }
+  it.each([false, true])(
+    'is 502 when it is no JSON: nobody gets for nothing what cannot be charged (stream: %s)',
+    async (stream) => {
+      const faults = stream ? ['html-200'] : ['invalid-json', 'html-200', 'content-length-shorter'];
+      for (const fault of faults) {
+        const { response, text, event } = await run(`fault=${fault}`, stream);
+        expect({ fault, status: response.status }).toEqual({ fault, status: 502 });
+        expect(codeOf(text)).toBe('upstream_error');
+        expect(event).toMatchObject({ state: 'released', outcome: 'upstream_error' });
+        expect(event.attempts).toMatchObject([{ status: 200, error: 'malformed' }]);
+      }
+    },
+  );
+
+  it('that never came whole leaves its Idempotency-Key free for another try', async () => {
+    const headers = { 'idempotency-key': 'once-more' };
+    const body = ask(MODEL, 'output=3');
+    service.simulator.faults.add({
+      match: { provider: 'together' },
+      times: 1,
+      directives: { faults: ['invalid-json'] },
+    });
+    expect((await chat(service, body, { headers })).status).toBe(502);
+    expect((await chat(service, body, { headers })).status).toBe(200);
+    expect((await chat(service, body, { headers })).status).toBe(409);
+  });
+
+  it('that is too long to be kept is charged by the usage that it states at its end', async () => {
+    const { response, text, event, tag } = await run('fault=oversize-event size=9000000', false);
+    expect(response.status).toBe(200);
+    expect(text?.length).toBeGreaterThan(9_000_000);
+    const [billed] = service.simulator.books.tagged(tag);
+    expect(event).toMatchObject({
+      state: 'settled',
+      usageSource: 'provider',
+      outputTokens: 20,
+      costUsd: formatUsd(billed?.costPicoUsd ?? -1n),
+    });
   });
 });
 

@@ -92,6 +92,16 @@ export function readMediaRequest(
   return { ok: true, media, textBytes };
 }
 
+/** Whether the sound is to come in events: the one route that does not call that `stream`. */
+export function asksForSoundInEvents(body: Buffer, { layout }: ChatRequestFacts): boolean {
+  return layout.members.some(
+    ({ name, kind, valueStart, valueEnd }) =>
+      name === 'stream_format' &&
+      kind === 'string' &&
+      parsed(body.toString('utf8', valueStart, valueEnd)) === 'sse',
+  );
+}
+
 class MediaFieldReader {
   wrong: { readonly field: string; readonly expected: string } | null = null;
   private readonly fields: Field[] = [];

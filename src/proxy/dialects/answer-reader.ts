@@ -290,7 +290,7 @@ export class AnswerReader {
       }
     } else if (type === 'message_delta' && isJsonObject(value['delta'])) {
       this.#hasFinished = typeof value['delta']['stop_reason'] === 'string';
-    } else if (type === 'transcript.text.done' || type === 'speech.audio.done') {
+    } else if (DONE_TYPES.has(type)) {
       this.#hasFinished = true;
     }
   }
@@ -335,6 +335,13 @@ export class AnswerReader {
   }
 }
 
+/** Events of media whose usage is the last; of several pictures, each may be. */
+const DONE_TYPES: ReadonlySet<string> = new Set([
+  'transcript.text.done',
+  'speech.audio.done',
+  'image_generation.completed',
+  'image_edit.completed',
+]);
 const USAGE_HOLDERS = ['x_groq', 'message', 'response', 'delta'] as const;
 
 function skipStart(event: SseEvent): number {

@@ -8,9 +8,10 @@ import {
 import type { Task } from '../../domain/tasks.js';
 import { AnswerReader, type AnswerReading } from '../dialects/answer-reader.js';
 import type { AnswerFamily } from '../dialects/usage-fields.js';
-import { SseSplitter, type SseEvent } from '../dialects/sse-splitter.js';
+import { SSE_EVENT_MAX_BYTES, SseSplitter, type SseEvent } from '../dialects/sse-splitter.js';
 import { FigureBook, madeCount, noteFigures } from './answer-figures.js';
 import { JsonProbe, type ProbedMember } from './json-probe.js';
+import { LongEvent } from './long-event.js';
 
 /** What one answer says about what was used. */
 export interface MediaReading {
@@ -46,7 +47,7 @@ export function assumedPixelsOf(provider: string | null): bigint | null {
 /** The meter for an answer to a task, by how the answer is written. */
 export function meterFor(task: Task, answer: MeteredAnswer): AnswerMeter {
   const type = (answer.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
-  if (type === 'text/event-stream') return new EventMeter(task, answer);
+  if (/^text\/event-stream\b/.test(type)) return new EventMeter(task, answer);
   if (type === '' || /^application\/(?:[\w.-]+\+)?json$/.test(type)) {
     return new JsonMeter(task, answer);
   }
@@ -56,6 +57,14 @@ export function meterFor(task: Task, answer: MeteredAnswer): AnswerMeter {
 /** An embedding or a ranking reports a lone total: it is the input. */
 function familyOf(task: Task): AnswerFamily {
   return task === 'embedding' || task === 'inference' ? 'embeddings' : 'chat';
+}
+
+/** For a text's JSON that is too long to be kept, and so is read while it passes. */
+export function jsonMeterFor(
+  { task, family }: { readonly task: Task; readonly family: AnswerFamily },
+  answer: MeteredAnswer,
+): AnswerMeter {
+  return new JsonMeter(task, answer, family);
 }
 
 /** What the headers say; nothing that an error says there is charged. */
@@ -92,6 +101,7 @@ class JsonMeter implements AnswerMeter {
   constructor(
     private readonly task: Task,
     private readonly answer: MeteredAnswer,
+    private readonly family = familyOf(task),
   ) {}
 
   push(chunk: Buffer): void {
@@ -103,7 +113,7 @@ class JsonMeter implements AnswerMeter {
     const { probe, task, answer } = this;
     const book = new FigureBook();
     const billableUnits = noteHeaders(book, answer);
-    const reader = new AnswerReader(familyOf(task));
+    const reader = new AnswerReader(this.family);
     // Half a document states no usage and is of no use to anybody.
     const members = probe.isComplete ? probe.members : [];
     reader.readBody(Buffer.from(probe.isComplete ? skeletonOf(members) : ''));
@@ -138,14 +148,20 @@ class JsonMeter implements AnswerMeter {
 const NOT_DONE =
   /^"(?:failed|error|cancell?ed|aborted|starting|processing|queued|in_queue|in_progress|pending|running)"$/i;
 
+/** A longer event is read in passing: a picture in it would be held twice, and parsed twice. */
+const HELD_EVENT_MAX_BYTES = 64 * 1024;
+
 /** A stream of events: the highest figure of each field, what was made counted at its end. */
 class EventMeter implements AnswerMeter {
-  private readonly splitter = new SseSplitter();
+  private readonly splitter = new SseSplitter(HELD_EVENT_MAX_BYTES);
+  private long: LongEvent | null = null;
   private readonly reader: AnswerReader;
   private readonly book = new FigureBook();
   private readonly billableUnits: string | null;
   private details: TokenDetails = NO_TOKEN_DETAILS;
   private images = 0;
+  /** The provider says which pictures are done: what was asked for need not have been delivered. */
+  private countsImages = false;
   private hasContent = false;
 
   constructor(
@@ -157,33 +173,51 @@ class EventMeter implements AnswerMeter {
   }
 
   push(chunk: Buffer): void {
-    for (const event of this.splitter.push(chunk)) this.read(event);
+    for (const event of this.splitter.push(chunk)) {
+      if (event.isUnread) this.readLong(event.raw);
+      else this.read(event);
+    }
   }
 
   end(): MediaReading {
     const { reader, book } = this;
+    // Of an event that the relay holds together nothing has passed before its end.
+    const hasPassedPart = this.long !== null && this.long.sizeBytes > SSE_EVENT_MAX_BYTES;
     const counted = new FigureBook();
-    if (this.images > 0) counted.count('image', BigInt(this.images));
+    if (this.countsImages || (hasPassedPart && this.task === 'image')) {
+      counted.count('image', BigInt(this.images));
+    }
     book.raise(counted);
     const reading = reader.reading();
-    const hasContent = this.answer.status < 400 && (this.hasContent || reading.hasContent);
+    const isContent = this.hasContent || hasPassedPart || reading.hasContent;
+    const hasContent = this.answer.status < 400 && isContent;
     return mediaReading({ ...reading, hasContent }, book, this.billableUnits, this.details);
   }
 
+  private readLong(piece: Buffer): void {
+    this.long ??= new LongEvent();
+    this.long.push(piece);
+    if (!this.long.isOver) return;
+    const { name, members } = this.long;
+    this.long = null;
+    const short = members === null ? null : shortEvent(name, members);
+    if (short !== null && this.reader.readEvent(short) === 'error') return;
+    this.hasContent = true;
+    if (members !== null) this.note(name, members);
+  }
+
   private read(event: SseEvent): void {
-    if (event.isUnread) {
-      // A picture longer than any event that is held together.
-      this.hasContent = true;
-      return;
-    }
     const kind = this.reader.readEvent(event);
     if (!event.hasData || kind === 'error') return;
     const probe = new JsonProbe();
     probe.push(event.dataBytes());
-    if (!probe.isComplete || probe.members.length === 0) return;
-    const { members } = probe;
-    const type = textOf(members, 'type') ?? event.name ?? '';
+    if (probe.isComplete && probe.members.length > 0) this.note(event.name, probe.members);
+  }
+
+  private note(name: string | null, members: readonly ProbedMember[]): void {
+    const type = textOf(members, 'type') ?? name ?? '';
     if (MADE_EVENT.test(type)) this.hasContent = true;
+    if (IMAGE_EVENT.test(type)) this.countsImages = true;
     if (/^image_(?:generation|edit)\.completed$/.test(type)) this.images += 1;
     if (!members.some(({ key }) => key === 'usage' || key === 'duration')) return;
     const figures = new FigureBook();
@@ -193,6 +227,7 @@ class EventMeter implements AnswerMeter {
   }
 }
 
+const IMAGE_EVENT = /^image_(?:generation|edit)\./;
 const MADE_EVENT = /^(?:transcript\.text|speech\.audio|image_generation|image_edit)\./;
 
 /** Sound, pictures, plain text: what counts is that it came. */
@@ -224,6 +259,14 @@ class BytesMeter implements AnswerMeter {
 function skeletonOf(members: readonly ProbedMember[]): string {
   const kept = members.filter(({ kind, json }) => kind === 'other' && json !== null);
   return `{${kept.map(({ key, json }) => `${JSON.stringify(key)}:${json ?? 'null'}`).join(',')}}`;
+}
+
+/** The event without what is long in it. */
+function shortEvent(name: string | null, members: readonly ProbedMember[]): SseEvent | null {
+  // Line breaks stand between the lines of its data, never inside a string of JSON.
+  const data = skeletonOf(members).replace(/[\r\n]+/g, ' ');
+  const text = `${name === null ? '' : `event: ${name}\n`}data: ${data}\n\n`;
+  return new SseSplitter().push(Buffer.from(text))[0] ?? null;
 }
 
 function textOf(members: readonly ProbedMember[], name: string): string | null {

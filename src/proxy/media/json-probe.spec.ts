@@ -57,6 +57,34 @@ describe('a document read in passing', () => {
     expect(probe(split(body, [...body.keys()])).members).toEqual(whole.members);
   });
 
+  it.each([
+    ['numbers', (): unknown => [[...Array(200).keys()], [...Array(200).keys()]]],
+    ['short texts', (): unknown => Array.from({ length: 40_000 }, (_, at) => `word ${at}`)],
+    ['objects', (): unknown => Array.from({ length: 9_000 }, (_, at) => ({ word: 'w', at }))],
+    ['rows of numbers', (): unknown => Array.from({ length: 400 }, () => Array<number>(64).fill(-0.01234))],
+  ])('tells what stands behind an array of many small elements: %s', (_, made) => {
+    const document = { data: made(), model: 'm', usage: { prompt_tokens: 7 }, duration: 2.5 };
+    const { members, isComplete } = probe([Buffer.from(JSON.stringify(document))]);
+    expect(isComplete).toBe(true);
+    expect(members.map(({ key, json }) => [key, json])).toEqual([
+      ['data', null],
+      ['model', '"m"'],
+      ['usage', '{"prompt_tokens":7}'],
+      ['duration', '2.5'],
+    ]);
+    expect(members[0]?.elements).toBe((document.data as unknown[]).length);
+    expect(members[0]?.elementTexts.length).toBeLessThanOrEqual(512);
+  });
+
+  it('tells the usage behind more members than are kept', () => {
+    const many = Array.from({ length: 2_000 }, (_, at) => [`m${at}`, 'x'.repeat(1_000)] as const);
+    const document = { ...Object.fromEntries(many), usage: { seconds: 3 } };
+    const { members } = probe([Buffer.from(JSON.stringify(document))]);
+    expect(members.at(-1)).toMatchObject({ key: 'usage', json: '{"seconds":3}' });
+    const keptChars = members.reduce((sum, { json }) => sum + (json?.length ?? 0), 0);
+    expect(keptChars).toBeLessThan(300 * 1024);
+  });
+
   it('knows whether it is all there', () => {
     const body = Buffer.from('{"data":[{"a":"b"}],"c":1}');
     for (let at = 0; at < body.length; at += 1) {

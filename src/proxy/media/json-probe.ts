@@ -15,9 +15,11 @@ const CLOSE_BRACE = 0x7d;
 const KEY_MAX_BYTES = 128;
 const MEMBER_MAX_BYTES = 16 * 1024;
 const ELEMENT_MAX_BYTES = 2 * 1024;
-/** Of one document; more is passed over. */
+/** Of one document, members and elements each; more is passed over. */
 const KEPT_MAX_BYTES = 256 * 1024;
 const KEPT_MAX = 512;
+/** What is charged stands behind all else, and is kept however much was. */
+const ALWAYS_KEPT: ReadonlySet<string> = new Set(['usage', 'duration', 'metrics']);
 
 export interface ProbedMember {
   readonly key: string;
@@ -62,7 +64,8 @@ export class JsonProbe {
   private capturedBytes = 0;
   private captureFrom = 0;
   private isTooLong = false;
-  private keptBytes = 0;
+  private memberBytes = 0;
+  private elementBytes = 0;
   private kept = 0;
 
   push(chunk: Buffer): void {
@@ -197,7 +200,7 @@ export class JsonProbe {
     if (this.capture === 'member') this.json = this.finish(chunk, at);
     this.awaitsKey = true;
     this.kept += 1;
-    if (this.kept > KEPT_MAX) return;
+    if (this.kept > KEPT_MAX && !ALWAYS_KEPT.has(this.key)) return;
     const { key, json, elements, elementTexts } = this;
     const kind = this.isArray ? 'array' : 'other';
     this.members.push({ key, kind, json, elements, elementTexts });
@@ -224,7 +227,19 @@ export class JsonProbe {
     this.captured = [];
     this.capturedBytes = 0;
     this.captureFrom = at;
-    this.isTooLong = this.keptBytes > KEPT_MAX_BYTES;
+    this.isTooLong = !this.hasRoomFor(capture);
+  }
+
+  /** The bytes of many small elements leave no less room for what comes behind them. */
+  private hasRoomFor(capture: Capture): boolean {
+    switch (capture) {
+      case 'key':
+        return true;
+      case 'member':
+        return this.memberBytes <= KEPT_MAX_BYTES || ALWAYS_KEPT.has(this.key);
+      case 'element':
+        return this.elementBytes <= KEPT_MAX_BYTES && this.elementTexts.length < KEPT_MAX;
+    }
   }
 
   private take(chunk: Buffer, end: number): void {
@@ -250,7 +265,8 @@ export class JsonProbe {
   private finish(chunk: Buffer, end: number): string | null {
     this.take(chunk, end);
     const text = this.isTooLong ? null : Buffer.concat(this.captured).toString('utf8').trim();
-    this.keptBytes += text?.length ?? 0;
+    if (this.capture === 'member') this.memberBytes += text?.length ?? 0;
+    else if (this.capture === 'element') this.elementBytes += text?.length ?? 0;
     this.drop();
     return text;
   }

@@ -4,11 +4,11 @@ import type { Rating } from '../../domain/rating.js';
 import { TASKS, type Task } from '../../domain/tasks.js';
 import type { Attempt, Ending } from '../../metering/journal.js';
 import type { MediaJob } from '../../metering/media-job.js';
-import { clean } from '../ending.js';
+import { clean, picoUsdFloored } from '../ending.js';
 import { assumedPixelsOf } from '../media/answer-meter.js';
 import type { JobAnswer } from './job-client.js';
 import { jobFactsOf } from './job-facts.js';
-import { reportOf } from './job-report.js';
+import { reportOf, statedCostOf } from './job-report.js';
 import { JOB_SHAPES } from './job-shapes.js';
 
 const RAW_MAX_CHARS = 2048;
@@ -37,6 +37,7 @@ export function endingOfResult(
   });
   const rating = job.keyAccountId === null ? rated : asExternal(rated);
   const isUsed = rating.state === 'settled' || rating.state === 'unpriced';
+  const statedUsd = statedCostOf(answer, shape);
   return {
     ...bareEnding(job, at),
     state: rating.state,
@@ -48,6 +49,7 @@ export function endingOfResult(
     isPriceAssumed: rating.state === 'settled' && rating.isPriceAssumed,
     ratedCostPicoUsd: rating.state === 'settled' ? rating.costPicoUsd : null,
     priceRowIds: rating.state === 'settled' ? rating.priceRowIds : [],
+    providerReportedPicoUsd: statedUsd === null ? null : picoUsdFloored(statedUsd),
     rawUsage: rating.state === 'quarantined' ? rawOf(rating) : null,
   };
 }

@@ -33,6 +33,13 @@ export function reportOf(
   return { ...report, quantities, problem };
 }
 
+/** What the provider says that the job costs, as decimal text; null: it does not say. */
+export function statedCostOf({ body }: JobAnswer, { made }: JobShape): string | null {
+  if (made.costUsd === null) return null;
+  const [stated] = valuesIn(jsonOf(body), made.costUsd);
+  return typeof stated === 'number' || typeof stated === 'string' ? String(stated) : null;
+}
+
 function countOf(json: unknown, paths: readonly FieldPath[]): bigint | null {
   for (const path of paths) {
     const [made] = valuesIn(json, path);

@@ -33,6 +33,8 @@ export interface MadeFields {
   readonly counted: readonly FieldPath[];
   /** Seconds of film or sound; in an array the name is looked for in each element, and added up. */
   readonly seconds: readonly FieldPath[];
+  /** What the provider says that it costs, in USD; null: it does not say. */
+  readonly costUsd: FieldPath | null;
 }
 
 const PLAIN = {
@@ -40,7 +42,7 @@ const PLAIN = {
   cancel: null,
   query: {},
   jobQuery: null,
-  made: { counted: [], seconds: [] },
+  made: { counted: [], seconds: [], costUsd: null },
 } as const;
 
 /** fal's queue: the status first, the result apart, at a path that leaves out parts of the model. */
@@ -57,7 +59,7 @@ export const FAL_QUEUE: JobShape = {
   query: { _subdomain: 'queue' },
   jobQuery: null,
   // In `x-fal-billable-units`.
-  made: { counted: [], seconds: [] },
+  made: { counted: [], seconds: [], costUsd: null },
 };
 
 export const TOGETHER_VIDEO: JobShape = {
@@ -69,6 +71,7 @@ export const TOGETHER_VIDEO: JobShape = {
   failed: ['failed', 'cancelled', 'canceled', 'expired'],
   poll: '/v2/videos/{job}',
   result: '/v2/videos/{job}',
+  made: { ...PLAIN.made, costUsd: ['outputs', 'cost'] },
 };
 
 export const REPLICATE_PREDICTION: JobShape = {
@@ -81,7 +84,11 @@ export const REPLICATE_PREDICTION: JobShape = {
   poll: '/v1/predictions/{job}',
   result: '/v1/predictions/{job}',
   cancel: { method: 'POST', path: '/v1/predictions/{job}/cancel' },
-  made: { counted: [['output']], seconds: [['metrics', 'video_output_duration_seconds']] },
+  made: {
+    counted: [['output']],
+    seconds: [['metrics', 'video_output_duration_seconds']],
+    costUsd: null,
+  },
 };
 
 export const NOVITA_ASYNC: JobShape = {
@@ -94,7 +101,7 @@ export const NOVITA_ASYNC: JobShape = {
   poll: '/v3/async/task-result',
   result: '/v3/async/task-result',
   jobQuery: 'task_id',
-  made: { counted: [['images']], seconds: [['videos', 'duration']] },
+  made: { counted: [['images']], seconds: [['videos', 'duration']], costUsd: null },
 };
 
 export const NOVITA_MINIMAX: JobShape = {
@@ -112,6 +119,7 @@ export const NOVITA_MINIMAX: JobShape = {
       ['task', 'content', 'duration'],
       ['task', 'duration'],
     ],
+    costUsd: null,
   },
 };
 
@@ -124,7 +132,7 @@ export const ZAI_ASYNC: JobShape = {
   failed: ['FAIL', 'FAILED'],
   poll: '/api/paas/v4/async-result/{job}',
   result: '/api/paas/v4/async-result/{job}',
-  made: { counted: [['image_result']], seconds: [['video_result', 'duration']] },
+  made: { counted: [['image_result']], seconds: [['video_result', 'duration']], costUsd: null },
 };
 
 export const WAVESPEED_PREDICTION: JobShape = {
@@ -136,7 +144,7 @@ export const WAVESPEED_PREDICTION: JobShape = {
   failed: ['failed', 'cancelled', 'canceled'],
   poll: '/api/v3/predictions/{job}/result',
   result: '/api/v3/predictions/{job}/result',
-  made: { counted: [['data', 'outputs']], seconds: [['data', 'duration']] },
+  made: { counted: [['data', 'outputs']], seconds: [['data', 'duration']], costUsd: null },
 };
 
 export const BLACK_FOREST: JobShape = {
