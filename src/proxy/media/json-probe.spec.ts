@@ -61,7 +61,10 @@ describe('a document read in passing', () => {
     ['numbers', (): unknown => [[...Array(200).keys()], [...Array(200).keys()]]],
     ['short texts', (): unknown => Array.from({ length: 40_000 }, (_, at) => `word ${at}`)],
     ['objects', (): unknown => Array.from({ length: 9_000 }, (_, at) => ({ word: 'w', at }))],
-    ['rows of numbers', (): unknown => Array.from({ length: 400 }, () => Array<number>(64).fill(-0.01234))],
+    [
+      'rows of numbers',
+      (): unknown => Array.from({ length: 400 }, () => Array<number>(64).fill(-0.01234)),
+    ],
   ])('tells what stands behind an array of many small elements: %s', (_, made) => {
     const document = { data: made(), model: 'm', usage: { prompt_tokens: 7 }, duration: 2.5 };
     const { members, isComplete } = probe([Buffer.from(JSON.stringify(document))]);
