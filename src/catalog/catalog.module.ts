@@ -16,6 +16,10 @@ import { CatalogueTakeoverService } from './catalogue-takeover.service.js';
 import { Health, UpstreamProbe } from './health.js';
 import { HealthMetrics } from './health-metrics.js';
 import { HealthService } from './health.service.js';
+import { Hub } from './hub.js';
+import { HubClient } from './hub.client.js';
+import { HubModelIdsRepository } from './hub-model-ids.repository.js';
+import { HubModelIdsService } from './hub-model-ids.service.js';
 import { ModelsAudienceService } from './models-audience.service.js';
 import { ModelsController } from './models.controller.js';
 import { ModelsService } from './models.service.js';
@@ -62,6 +66,9 @@ import { UpstreamProbeClient } from './upstream-probe.client.js';
     PriceSyncService,
     CatalogueClient,
     CatalogueTakeoverService,
+    { provide: Hub, useClass: HubClient },
+    HubModelIdsRepository,
+    HubModelIdsService,
     UnpricedEventsRepository,
     UnpricedEventsService,
     ModelsService,

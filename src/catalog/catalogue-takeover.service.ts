@@ -9,6 +9,7 @@ import { MetricsService } from '../http/metrics.service.js';
 import { DEFAULT_UPSTREAM, OPENAI_COMPATIBLE } from './catalog.js';
 import type { CatalogueFinding, CatalogueReading, ListedModel } from './catalogue-entry.js';
 import { CatalogueClient, type CatalogueSource } from './catalogue.client.js';
+import { HubModelIdsService } from './hub-model-ids.service.js';
 import { asCalledElsewhere } from './model-names.js';
 import { readProviderCatalogue } from './plain-catalogue.js';
 import { PriceBookRepository } from './price-book.repository.js';
@@ -48,6 +49,7 @@ export class CatalogueTakeoverService {
     private readonly directory: UpstreamDirectoryService,
     private readonly book: PriceBookRepository,
     private readonly providers: ProvidersRepository,
+    private readonly hub: HubModelIdsService,
     private readonly clock: Clock,
     private readonly metrics: MetricsService,
     @Inject(CONFIG) private readonly config: Config,
@@ -78,6 +80,7 @@ export class CatalogueTakeoverService {
       try {
         const { models, plan } = await this.storeOnce(upstream, reading.models, leadMs);
         this.announce(upstream, plan, findings);
+        if (upstream === DEFAULT_UPSTREAM) this.hub.learnSoon(models.map(({ id }) => id));
         return { kind: 'taken', models, plan, findings };
       } catch (error) {
         const isLate = error instanceof LateCommit;

@@ -13,6 +13,7 @@ import type {
   RouteFlags,
   RowClosing,
 } from './price-plan.js';
+import { DEFAULT_UPSTREAM } from './catalog.js';
 import {
   PENDING_COLUMNS,
   pendingOf,
@@ -29,9 +30,9 @@ type Transaction = Omit<
 >;
 
 /** Advisory lock: whoever changes the price book does so alone. */
-const PRICE_BOOK_LOCK = 7_061_101;
-const LOCK_TIMEOUT_MS = 10_000;
-const TRANSACTION_TIMEOUT_MS = 30_000;
+export const PRICE_BOOK_LOCK = 7_061_101;
+export const LOCK_TIMEOUT_MS = 10_000;
+export const TRANSACTION_TIMEOUT_MS = 30_000;
 
 /** Who did what to the price book, for the audit log. */
 export interface AuditNote {
@@ -258,15 +259,19 @@ UPDATE models SET is_listed = false, synced_at = $3::timestamptz
 WHERE upstream = $2 AND is_listed
   AND NOT EXISTS (SELECT 1 FROM jsonb_to_recordset($1::jsonb) AS r(id text) WHERE r.id = models.id)`;
 
+/** The router's list never says what providers call models: what was learned elsewhere stays. */
+const LISTED_PROVIDER_MODEL_ID = `CASE WHEN model_routes.upstream = '${DEFAULT_UPSTREAM}'
+  THEN COALESCE(EXCLUDED.provider_model_id, model_routes.provider_model_id) ELSE EXCLUDED.provider_model_id END`;
+
 const STORE_ROUTES = `
 INSERT INTO model_routes (upstream, model, provider, provider_model_id, status, context_length, entry, is_listed, is_price_stale, synced_at)
 SELECT $2, r.model, r.provider, r.provider_model_id, r.status, r.context_length, r.entry, true, r.is_price_stale, $3::timestamptz
 FROM jsonb_to_recordset($1::jsonb) AS r(model text, provider text, provider_model_id text, status text, context_length int, entry jsonb,
   is_price_stale boolean)
 ON CONFLICT (upstream, model, provider) DO UPDATE SET status = EXCLUDED.status, context_length = EXCLUDED.context_length,
-  provider_model_id = EXCLUDED.provider_model_id, entry = EXCLUDED.entry, is_listed = true, is_price_stale = EXCLUDED.is_price_stale, synced_at = EXCLUDED.synced_at
+  provider_model_id = ${LISTED_PROVIDER_MODEL_ID}, entry = EXCLUDED.entry, is_listed = true, is_price_stale = EXCLUDED.is_price_stale, synced_at = EXCLUDED.synced_at
 WHERE (model_routes.status, model_routes.context_length, model_routes.provider_model_id, model_routes.entry, model_routes.is_listed, model_routes.is_price_stale)
-  IS DISTINCT FROM (EXCLUDED.status, EXCLUDED.context_length, EXCLUDED.provider_model_id, EXCLUDED.entry, true, EXCLUDED.is_price_stale)`;
+  IS DISTINCT FROM (EXCLUDED.status, EXCLUDED.context_length, ${LISTED_PROVIDER_MODEL_ID}, EXCLUDED.entry, true, EXCLUDED.is_price_stale)`;
 
 const UNLIST_ROUTES = `
 UPDATE model_routes m SET is_listed = false, is_price_stale = r.is_price_stale, synced_at = $3::timestamptz

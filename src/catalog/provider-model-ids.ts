@@ -19,10 +19,13 @@ export function isModelIds(value: unknown): boolean {
     entries.length <= MODEL_IDS_MAX &&
     ownIds.size === entries.length &&
     entries.every(
-      ([id, ownId]: [string, unknown]) =>
-        isModelId(id) && !id.includes(':') && typeof ownId === 'string' && OWN_ID.test(ownId),
+      ([id, ownId]: [string, unknown]) => isModelId(id) && !id.includes(':') && isOwnId(ownId),
     )
   );
+}
+
+export function isOwnId(value: unknown): value is string {
+  return typeof value === 'string' && OWN_ID.test(value);
 }
 
 /** What lists say, and what the operator said, which counts more. */

@@ -24,6 +24,8 @@ export interface Config {
   readonly dataDir: string;
   readonly isDemo: boolean;
   readonly upstream: UpstreamConfig;
+  /** Who is asked what providers call the models of the router; null: nobody. */
+  readonly hubUrl: string | null;
   /** null: generated under `dataDir`. */
   readonly adminToken: string | null;
   readonly encryptionKey: string | null;
@@ -79,6 +81,7 @@ export interface UpstreamConfig {
 }
 
 const HUGGING_FACE_ROUTER = 'https://router.huggingface.co';
+const HUGGING_FACE_HUB = 'https://huggingface.co';
 
 /**
  * Reads and checks the environment.
@@ -95,6 +98,7 @@ export function loadConfig(
   const port = read.integer('PORT', { fallback: 3000, min: 0, max: 65535 });
   const databaseUrl = read.url('DATABASE_URL', ['postgres:', 'postgresql:']);
   const baseUrl = read.url('UPSTREAM_BASE_URL', ['http:', 'https:']);
+  const hubUrl = read.url('HUB_URL', ['http:', 'https:']);
   const apiKey = read.text('UPSTREAM_API_KEY');
   const stripeKey = read.text('STRIPE_SECRET_KEY');
   const demo = read.choice('DEMO', ['auto', '0', '1'], 'auto');
@@ -177,6 +181,7 @@ export function loadConfig(
         max: 86_400_000,
       }),
     },
+    hubUrl: hubUrl?.replace(/\/+$/, '') ?? hubOf(baseUrl ?? HUGGING_FACE_ROUTER),
     adminToken,
     encryptionKey,
     priceSyncIntervalMs:
@@ -242,6 +247,12 @@ export function loadConfig(
   };
   const problems = read.problems();
   return problems.length > 0 ? { ok: false, problems } : { ok: true, config };
+}
+
+/** Only Hugging Face's router has models that the Hub knows by the same ids. */
+function hubOf(baseUrl: string): string | null {
+  const isHuggingFace = new URL(baseUrl).hostname === new URL(HUGGING_FACE_ROUTER).hostname;
+  return isHuggingFace ? HUGGING_FACE_HUB : null;
 }
 
 export function httpUrl(host: string, port: number): string {

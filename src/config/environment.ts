@@ -31,6 +31,7 @@ export const KNOWN_VARIABLES: readonly string[] = [
   'UPSTREAM_BASE_URL',
   'UPSTREAM_API_KEY',
   'UPSTREAM_BILL_TO',
+  'HUB_URL',
   'ADMIN_TOKEN',
   'ENCRYPTION_KEY',
   'PRICE_SYNC_INTERVAL_S',

@@ -22,6 +22,7 @@ export async function startDemoUpstream(): Promise<DemoUpstream> {
     configure: (config) => ({
       ...config,
       upstream: { ...config.upstream, baseUrl: simulator.url, apiKey, billTo: null },
+      hubUrl: simulator.url,
     }),
     close: () => simulator.close(),
   };
