@@ -2,7 +2,8 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { classifySqlFailure } from '../database/sql-errors.js';
-import { errorBody, errorStatus, refusal, TollgateError, type Refusal } from '../domain/errors.js';
+import { errorStatus, refusal, TollgateError, type Refusal } from '../domain/errors.js';
+import { unroutedErrorBody } from './unrouted-error.js';
 
 const STORE_RETRY_AFTER_S = 1;
 
@@ -38,7 +39,10 @@ export class ApiErrorFilter implements ExceptionFilter {
     }
     if (refused.retryAfterS !== null) reply.header('retry-after', String(refused.retryAfterS));
     if (refused.shouldRetry !== null) reply.header('x-should-retry', String(refused.shouldRetry));
-    void reply.status(errorStatus(refused.code)).type('application/json').send(errorBody(refused));
+    void reply
+      .status(errorStatus(refused.code))
+      .type('application/json')
+      .send(unroutedErrorBody(request.url, refused, request.id));
   }
 }
 

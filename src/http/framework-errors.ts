@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { errorBody, errorStatus, refusal } from '../domain/errors.js';
+import { errorStatus, refusal } from '../domain/errors.js';
+import { idHeaders, unroutedErrorBody } from './unrouted-error.js';
 
 /**
  * What Fastify's router refuses before any hook or filter runs (a path with broken
@@ -10,6 +11,7 @@ export function answerFrameworkError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
+  const url = request.raw.url ?? '';
   const refused =
     error.code === 'FST_ERR_BAD_URL'
       ? refusal('invalid_request', 'The path is not a valid URL path: check its percent-encoding.')
@@ -19,7 +21,7 @@ export function answerFrameworkError(
         );
   void reply
     .status(errorStatus(refused.code))
-    .headers({ 'x-request-id': request.id, 'x-content-type-options': 'nosniff' })
+    .headers({ ...idHeaders(url, request.id), 'x-content-type-options': 'nosniff' })
     .type('application/json')
-    .send(errorBody(refused));
+    .send(unroutedErrorBody(url, refused, request.id));
 }

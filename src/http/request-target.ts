@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
 import { errorBody, errorStatus, refusal, type Refusal } from '../domain/errors.js';
+import { idHeaders, unroutedErrorBody } from './unrouted-error.js';
 
 /** The one route whose parameter may hold a slash: the OpenAI client sends `org%2Fmodel`. */
 const SLASH_IN_PARAMETER = /^\/v1\/models\/[^/]+$/;
@@ -41,7 +42,8 @@ export function guardTarget(
 ): void {
   // Names and values in turn; Node keeps some of what is beyond its limit in here, and nowhere else.
   const hasTooMany = request.raw.rawHeaders.length > 2 * HEADERS_MAX;
-  const problem = hasTooMany ? null : targetProblem(request.raw.url ?? '');
+  const url = request.raw.url ?? '';
+  const problem = hasTooMany ? null : targetProblem(url);
   if (!hasTooMany && problem === null) {
     proceed();
     return;
@@ -51,9 +53,9 @@ export function guardTarget(
     : refusal('invalid_request', problem ?? '', { param: 'path' });
   void reply
     .status(hasTooMany ? TOO_LARGE_STATUS : errorStatus(refused.code))
-    .headers({ 'x-request-id': request.id, 'x-content-type-options': 'nosniff' })
+    .headers({ ...idHeaders(url, request.id), 'x-content-type-options': 'nosniff' })
     .type('application/json')
-    .send(errorBody(refused));
+    .send(unroutedErrorBody(url, refused, request.id));
 }
 
 /** What is no HTTP/1.1 request at all: Node's parser gave up, and there is nobody else to say why. */

@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync } from 'node:crypto';
+import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import type { Config } from '../config/config.js';
 import type { Refusal } from '../domain/errors.js';
 import type { Journal } from '../metering/journal.js';
@@ -45,11 +45,19 @@ export class Admissions {
           ? null
           : {
               key: marks.idempotencyKey,
-              bodyMac: createHmac('sha256', this.bodyMacKey).update(body.digest).digest(),
+              bodyMac: this.macOf(call, body.digest),
             },
     });
     if (result.kind !== 'admitted') return refusals.admissionRefusal(result);
     call.event = result.event;
     return null;
+  }
+
+  /** Of where a request goes and what it says: the same body somewhere else is another request. */
+  private macOf({ endpoint, pass }: Call, bodyDigest: Buffer): Buffer {
+    const route = pass === null ? endpoint.name : `/${pass.provider}${pass.path}`;
+    // Of one length each, so that no path can run on into a body.
+    const routeDigest = createHash('sha256').update(route).digest();
+    return createHmac('sha256', this.bodyMacKey).update(routeDigest).update(bodyDigest).digest();
   }
 }

@@ -59,6 +59,8 @@ export class Call {
   readonly attempts: Attempt[] = [];
   firstByteAtMs: number | null = null;
   exchange: UpstreamExchange | null = null;
+  /** What it was routed for, without a suffix; null: it did not come so far. */
+  model: string | null = null;
   event: AdmittedEvent | null = null;
   /** Of a request to a provider's own route. */
   pass: MatchedRoute | null = null;

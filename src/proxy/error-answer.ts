@@ -1,21 +1,17 @@
-import type { ServerResponse } from 'node:http';
 import { errorBody, errorStatus, type Refusal } from '../domain/errors.js';
+import type { Call } from './call.js';
+import { callHeaders } from './call-headers.js';
 import type { ErrorForm } from './endpoints.js';
-import { ownHeaders, type AnswerMarks } from './response-headers.js';
 
 /** Writes an error answer of ours; nothing when the client has already had a head. */
-export function sendRefusal(
-  response: ServerResponse,
-  refusal: Refusal,
-  form: ErrorForm,
-  marks: AnswerMarks,
-): void {
+export function sendRefusal(call: Call, refusal: Refusal, isDemo: boolean): void {
+  const { response } = call;
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
-  const body = JSON.stringify(wrapped(refusal, form, marks.requestId));
-  const headers = ownHeaders(marks);
+  const body = JSON.stringify(wrapped(refusal, call.endpoint.errorForm, call.id));
+  const headers = callHeaders(call, isDemo);
   headers['content-type'] = 'application/json; charset=utf-8';
   headers['content-length'] = Buffer.byteLength(body);
   if (refusal.retryAfterS !== null) headers['retry-after'] = String(refusal.retryAfterS);

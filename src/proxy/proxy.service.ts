@@ -171,6 +171,7 @@ export class ProxyService implements OnModuleInit {
         await this.refuse(call, read, identity);
         return;
       }
+      call.model = read.model;
       const routes = await this.serverless.place(call, read);
       if ('code' in routes) {
         await this.refuse(call, routes, identity);
@@ -200,10 +201,7 @@ export class ProxyService implements OnModuleInit {
       this.logger.error({ err: error, requestId: call.id }, 'a proxied request failed');
       this.metrics.alarms.inc({ kind: 'internal_error' });
       this.forwarder.release(call);
-      sendRefusal(response, refusals.INTERNAL_ERROR, endpoint.errorForm, {
-        requestId: call.id,
-        isDemo: this.config.isDemo,
-      });
+      sendRefusal(call, refusals.INTERNAL_ERROR, this.config.isDemo);
     } finally {
       if (call.attempts.length === 0) await this.serverless.giveBack(call);
       if (streamOf !== null) this.calls.closeStream(streamOf);
@@ -297,9 +295,6 @@ export class ProxyService implements OnModuleInit {
       await this.rates.show(call, identity);
     call.rates?.writeTo(call.response);
     if (!call.request.complete) discardBody(call);
-    sendRefusal(call.response, refused, call.endpoint.errorForm, {
-      requestId: call.id,
-      isDemo: this.config.isDemo,
-    });
+    sendRefusal(call, refused, this.config.isDemo);
   }
 }

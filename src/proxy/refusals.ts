@@ -51,6 +51,16 @@ export function bodyRefusal(kind: Exclude<BodyReading['kind'], 'read'>, maxBytes
   }
 }
 
+/** No id here is longer than 256 characters; a provider or policy may stand behind it. */
+export const MODEL_TEXT_MAX_CHARS = 512;
+
+/** Without the text itself: an answer is not to grow with what somebody sends. */
+export const MODEL_TOO_LONG: Refusal = refusal(
+  'invalid_request',
+  `\`model\` must be at most ${MODEL_TEXT_MAX_CHARS} characters long.`,
+  { param: 'model' },
+);
+
 export function notSupported(resolution: Extract<Resolution, { kind: 'not_supported' }>): Refusal {
   const { reason, model, pinned, closest, servedBy } = resolution;
   const sentences: string[] = [];
@@ -123,9 +133,11 @@ function replayRefusal(is: 'in_progress' | 'processed' | 'other_body', requestId
         },
       );
     case 'other_body':
-      return refusal('idempotency_key_reused', 'This Idempotency-Key was used with another body.', {
-        details,
-      });
+      return refusal(
+        'idempotency_key_reused',
+        'This Idempotency-Key was used with another body or on another route.',
+        { details },
+      );
   }
 }
 

@@ -4,16 +4,18 @@ import type { Catalog } from '../../catalog/catalog.js';
 import { refusal, TollgateError, type Refusal } from '../../domain/errors.js';
 import type { MetricsService } from '../../http/metrics.service.js';
 import type { Identity } from '../../identity/identity.js';
+import type { Attempt } from '../../metering/journal.js';
 import type { MediaJob } from '../../metering/media-job.js';
 import type { MediaJobsService } from '../../metering/media-jobs.service.js';
 import type { Call } from '../call.js';
+import { callHeaders } from '../call-headers.js';
 import { isAboutOurKey } from '../failover.js';
 import * as refusals from '../refusals.js';
 import { upstreamHeaders } from '../request-headers.js';
-import { ownHeaders, passedHeaders } from '../response-headers.js';
+import { passedHeaders } from '../response-headers.js';
 import type { Upstreams } from '../upstreams.js';
 import { within } from '../within.js';
-import { askForJob, type JobAnswer } from './job-client.js';
+import { askForJob, type JobAnswer, type JobAsked } from './job-client.js';
 import { endingOfResult, endingWithoutResult } from './job-ending.js';
 import type { JobShape } from './job-shapes.js';
 import { verdictOfPoll, verdictOfResult, type JobVerdict } from './job-verdict.js';
@@ -96,7 +98,9 @@ export class JobRequests {
     secret: string,
   ): Promise<Refusal | null> {
     const { upstreams } = this.parts;
+    call.model = job.model;
     const upstream = upstreams.named(job.upstream, job.keyAccountId);
+    const startedAtMs = performance.now();
     const asked = await askForJob(upstreams, job, {
       method: pass.route.method,
       path,
@@ -108,6 +112,7 @@ export class JobRequests {
       maxBytes: ANSWER_MAX_BYTES,
       needsWhole: true,
     });
+    call.attempts.push(attemptOf(job, asked, startedAtMs));
     if (asked.kind === 'failed') {
       return refusals.failureRefusal(asked.failure === 'too_large' ? 'malformed' : asked.failure);
     }
@@ -123,7 +128,7 @@ export class JobRequests {
     }
     const verdict = verdictOf(pass, answer, shape);
     if (!(await this.settled(job, answer, verdict))) return RESULT_NOT_RECORDED;
-    this.send(call, job, answer);
+    this.send(call, answer);
     return null;
   }
 
@@ -157,19 +162,33 @@ export class JobRequests {
     }
   }
 
-  private send(call: Call, job: MediaJob, answer: JobAnswer): void {
+  private send(call: Call, answer: JobAnswer): void {
     if (call.isClientGone) return;
     call.rates?.writeTo(call.response);
     const headers: OutgoingHttpHeaders = {
       ...passedHeaders(answer.headers, false),
-      ...ownHeaders({ requestId: call.id, isDemo: this.parts.isDemo }),
-      'x-inference-provider': job.provider,
-      'x-tollgate-model': job.model,
+      ...callHeaders(call, this.parts.isDemo),
       'content-length': answer.body.length,
     };
     call.response.writeHead(answer.status, headers);
     call.response.end(answer.body);
   }
+}
+
+/** For the headers of the answer: what is asked about a job has no event. */
+function attemptOf(
+  { upstream, provider }: MediaJob,
+  asked: JobAsked,
+  startedAtMs: number,
+): Attempt {
+  return {
+    upstream,
+    provider,
+    providerRequestId: null,
+    status: asked.kind === 'answered' ? asked.answer.status : null,
+    error: asked.kind === 'failed' ? asked.failure : null,
+    durationMs: Math.round(performance.now() - startedAtMs),
+  };
 }
 
 /** The job's own path, whatever the caller wrote around its id. */
