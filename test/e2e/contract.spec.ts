@@ -59,10 +59,10 @@ describe('what reaches the upstream, and what comes back', () => {
   });
 
   const USAGE = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
-  const plainAnswer = (padding = ''): string =>
+  const plainAnswer = (): string =>
     JSON.stringify({
       id: 'x',
-      choices: [{ index: 0, message: { content: `hi${padding}` } }],
+      choices: [{ index: 0, message: { content: 'hi' } }],
       usage: USAGE,
     });
 
@@ -168,17 +168,18 @@ describe('what reaches the upstream, and what comes back', () => {
     });
   });
 
-  it('lets an answer of 12 MB pass unread, and estimates it', async () => {
-    Object.assign(answer, {
-      status: 200,
-      headers: {},
-      body: plainAnswer('x'.repeat(12 * 1024 * 1024)),
-    });
+  it.each([
+    ['charges what it states', { usage: USAGE }, 'provider'],
+    ['estimates it where it states nothing', {}, 'estimated'],
+  ])('lets an answer of 12 MB pass, and %s', async (_, usage, usageSource) => {
+    const content = 'x'.repeat(12 * 1024 * 1024);
+    const body = JSON.stringify({ choices: [{ index: 0, message: { content } }], ...usage });
+    Object.assign(answer, { status: 200, headers: {}, body });
     const response = await chat(service, ask(MODEL, ''));
-    expect((await response.text()).length).toBe(answer.body.length);
+    expect((await response.text()).length).toBe(body.length);
     expect(await eventOf(service, response.headers.get('x-request-id'))).toMatchObject({
       state: 'settled',
-      usageSource: 'estimated',
+      usageSource,
     });
   });
 });
