@@ -59,10 +59,10 @@ describe('what reaches the upstream, and what comes back', () => {
   });
 
   const USAGE = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
-  const plainAnswer = (): string =>
+  const plainAnswer = (padding = ''): string =>
     JSON.stringify({
       id: 'x',
-      choices: [{ index: 0, message: { content: 'hi' } }],
+      choices: [{ index: 0, message: { content: `hi${padding}` } }],
       usage: USAGE,
     });
 
