@@ -18,6 +18,9 @@ const FIGURES = {
   'WAL B/request': (sample: Sample) => sample.walBytes,
 } as const;
 
+/** Of this build and of the other, one right after the other. */
+type Pair = readonly [mine: Sample, others: Sample];
+
 interface Comparison {
   readonly options: BenchOptions;
   readonly otherRoot: string;
@@ -55,44 +58,73 @@ export async function compareBuilds(
 }
 
 async function compare(
-  { options, otherRoot, folder }: Comparison,
+  comparison: Comparison,
   kind: 'canned' | 'node',
   jobs: readonly (readonly [name: string, job: Job])[],
 ): Promise<string[][]> {
+  const { folder } = comparison;
   mkdirSync(folder, { recursive: true });
-  const generator = new LoadGenerator();
   const upstream = await startUpstream(kind, folder, nginxVersion() !== null);
-  const builds: Build[] = [];
   try {
-    builds.push(await startBuild(folder, 'this', upstream.port, packageRoot()));
-    builds.push(await startBuild(folder, 'other', upstream.port, otherRoot));
-    const run = async ({ store, target }: Build, job: Job, durationMs: number): Promise<Sample> => {
-      const sample = await measure(generator, store, target, { ...job, durationMs });
-      if (sample.void !== null) throw new Error(`${target.name}: ${sample.void}`);
+    // What was started first is measured as the slower one, whichever it is: each is, once.
+    const runs = [
+      await measurePairs(comparison, upstream.port, jobs, true),
+      await measurePairs(comparison, upstream.port, jobs, false),
+    ];
+    return jobs.flatMap(([name]) =>
+      rowsOf(
+        name,
+        runs.flatMap((pairs) => pairs.get(name) ?? []),
+      ),
+    );
+  } finally {
+    await upstream.stop();
+  }
+}
+
+async function measurePairs(
+  { options, otherRoot, folder }: Comparison,
+  upstreamPort: number,
+  jobs: readonly (readonly [name: string, job: Job])[],
+  isThisFirst: boolean,
+): Promise<ReadonlyMap<string, readonly Pair[]>> {
+  const generator = new LoadGenerator();
+  const roots: [name: 'this' | 'other', root: string][] = [
+    ['this', packageRoot()],
+    ['other', otherRoot],
+  ];
+  const builds = new Map<string, Build>();
+  try {
+    for (const [name, root] of isThisFirst ? roots : roots.toReversed()) {
+      builds.set(name, await startBuild(folder, name, upstreamPort, root));
+    }
+    const run = async (name: string, job: Job, durationMs: number): Promise<Sample> => {
+      const build = builds.get(name);
+      if (build === undefined) throw new Error(`${name} was not started`);
+      const sample = await measure(generator, build.store, build.target, { ...job, durationMs });
+      if (sample.void !== null) throw new Error(`${name}: ${sample.void}`);
       return sample;
     };
-    const rows: string[][] = [];
-    for (const [name, job] of jobs) {
-      for (const build of builds) await run(build, job, WARM_UP_MS);
-      const pairs: [Sample, Sample][] = [];
-      for (let round = 0; round < 2 * options.rounds; round += 1) {
+    const pairs = new Map<string, Pair[]>();
+    for (const [scenario, job] of jobs) {
+      await run('this', job, WARM_UP_MS);
+      await run('other', job, WARM_UP_MS);
+      const ofJob: Pair[] = [];
+      for (let round = 0; round < options.rounds; round += 1) {
         // Either goes first as often as the other.
-        const order = round % 2 === 0 ? builds : builds.toReversed();
-        const samples = new Map<Build, Sample>();
-        for (const build of order) samples.set(build, await run(build, job, options.durationMs));
-        const [mine, others] = builds.map((build) => samples.get(build));
-        if (mine !== undefined && others !== undefined) pairs.push([mine, others]);
+        const early = round % 2 === 0 ? await run('this', job, options.durationMs) : null;
+        const other = await run('other', job, options.durationMs);
+        ofJob.push([early ?? (await run('this', job, options.durationMs)), other]);
       }
-      rows.push(...rowsOf(name, pairs));
+      pairs.set(scenario, ofJob);
     }
-    return rows;
+    return pairs;
   } finally {
     generator.close();
-    for (const { target, store } of builds) {
+    for (const { target, store } of builds.values()) {
       await target.tollgate.stop();
       await store.stop();
     }
-    await upstream.stop();
   }
 }
 
@@ -111,7 +143,7 @@ async function startBuild(
   return { store, target: { name, port, pid, headers, tollgate } };
 }
 
-function rowsOf(scenario: string, pairs: readonly [Sample, Sample][]): string[][] {
+function rowsOf(scenario: string, pairs: readonly Pair[]): string[][] {
   return Object.entries(FIGURES).map(([name, figure]) => {
     const known = pairs.map(([mine, others]) => [figure(mine) ?? 0, figure(others) ?? 0] as const);
     return [
