@@ -182,7 +182,7 @@ export function failureRefusal(failure: UpstreamFailure): Refusal {
     case 'unreachable':
       return refusal('upstream_error', 'The provider could not be reached.');
     case 'malformed':
-      return refusal('upstream_error', 'The provider answered with something that is not HTTP.');
+      return refusal('upstream_error', 'The provider answered with something that cannot be read.');
     case 'reset':
     case 'aborted':
       return refusal(
